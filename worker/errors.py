@@ -1,0 +1,94 @@
+"""Every error that line-worker raises on purpose.
+
+LineError
+├── SettingsError          a setting is unknown or has a value that is not allowed
+├── DeviceError            a device string is wrong, or this machine has no such device
+├── BundleError            a model folder is missing a file, was altered, or is not an STFPM export
+├── EngineError            the inference engine failed on a batch
+├── SourceError            a camera or file cannot be opened or read
+├── StreamError            something is wrong on the Redis side
+│   └── StreamUnavailable  Redis cannot be reached or refuses work for now: wait and try again
+├── CrashLoop              workers die again and again without finishing a frame
+└── FrameError             one frame cannot be inspected; carries the `reason` of its dead letter
+    ├── FieldError         its fields are missing, unknown or malformed
+    └── ImageError         its bytes are not an image that may be inspected
+
+A message says what is wrong and what to do. `exit_code` is what the command line ends with.
+"""
+
+from __future__ import annotations
+
+
+class LineError(Exception):
+    """Base of all errors here; `exit_code` follows sysexits where one fits."""
+
+    exit_code = 1
+
+
+class SettingsError(LineError):
+    """A setting is unknown or its value is not allowed; the message names it and what is allowed."""
+
+    exit_code = 78  # EX_CONFIG: a restart cannot mend it
+
+
+class DeviceError(LineError):
+    """A device string cannot be parsed, or this machine has no such device."""
+
+    exit_code = 78
+
+
+class BundleError(LineError):
+    """A model folder cannot be used: a file is missing, altered, or of another kind."""
+
+    exit_code = 78
+
+
+class EngineError(LineError):
+    """The inference engine failed on a batch."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+
+class SourceError(LineError):
+    """A camera, video or folder cannot be opened or read."""
+
+    exit_code = 66  # EX_NOINPUT
+
+
+class StreamError(LineError):
+    """Redis answered with something that retrying does not mend."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
+class StreamUnavailable(StreamError):
+    """Redis cannot be reached, is loading, read-only or out of memory: wait and try again."""
+
+    exit_code = 69
+
+
+class CrashLoop(LineError):
+    """Workers died again and again without finishing a frame."""
+
+    exit_code = 70
+
+
+class FrameError(LineError):
+    """One frame cannot be inspected.
+
+    `reason` is a short token of `[a-z_]`, stable enough to count and filter by; the message is for people.
+    """
+
+    exit_code = 65  # EX_DATAERR
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class FieldError(FrameError):
+    """A frame's fields are missing, unknown or malformed."""
+
+
+class ImageError(FrameError):
+    """A frame's bytes are not an image that may be inspected."""
