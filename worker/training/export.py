@@ -1,0 +1,71 @@
+"""Writes an STFPM network as a folder in PaddleX's inference format."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from worker.training.framework import paddle
+from worker.training.network import Backbone, Convolution, Stfpm, folded_backbone
+from worker.training.weights import fold
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def export(
+    network: Stfpm,
+    folder: Path,
+    size: tuple[int, int] = (256, 256),
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    half: bool = False,
+) -> None:
+    """Write inference.json, inference.pdiparams and inference.yml into `folder`, for batches of any size.
+
+    The graph takes N×3×H×W float32 (RGB, /255, normalised) and gives the anomaly map N×1×H×W float32.
+
+    Args:
+        size: (H, W) that the transforms resize to.
+        half: store the convolutions as float16, cast to float32 in the graph: half the file.
+    """
+    frozen = Stfpm(_frozen(network.teacher, half), _frozen(network.student, half))
+    frozen.eval()
+    spec = paddle.static.InputSpec([None, 3, *size], "float32", "x")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:  # a folder is never seen half written
+        with contextlib.redirect_stdout(io.StringIO()):
+            paddle.jit.save(frozen, f"{scratch}/inference", input_spec=[spec])
+        for name in ("inference.json", "inference.pdiparams"):
+            shutil.move(f"{scratch}/{name}", folder / name)
+    (folder / "inference.yml").write_text(_transforms(size, mean, std))
+
+
+def _frozen(backbone: Backbone, half: bool) -> Backbone:
+    """A copy with BatchNorm folded; `half` stores weights, not biases, as float16."""
+    copy = folded_backbone(fold(backbone.weights()))
+    if half:
+        for layer in copy.sublayers():
+            if isinstance(layer, Convolution):
+                layer.store_half()
+    return copy
+
+
+def _transforms(size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> str:
+    height, width = size
+    transforms = [
+        {"type": "Resize", "target_size": [width, height], "keep_ratio": False, "interp": "LINEAR"},
+        {
+            "type": "Normalize",
+            "mean": [float(value) for value in mean],
+            "std": [float(value) for value in std],
+        },
+    ]
+    document = {"Global": {"model_name": "STFPM"}, "Deploy": {"transforms": transforms}}
+    return yaml.safe_dump(document, sort_keys=False)

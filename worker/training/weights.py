@@ -1,0 +1,104 @@
+"""Weights of a backbone as plain arrays by torchvision's names: read, draw, fold. Numpy only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.errors import SourceError
+
+Weights = dict[str, npt.NDArray[np.float32]]
+"""Parameters by torchvision name (`layer2.0.downsample.0.weight`), convolutions as out×in×kh×kw."""
+
+BATCH_NORM_EPSILON = 1e-5  # the same default in torchvision and paddle
+_BN_PARTS = ("weight", "bias", "running_mean", "running_var")
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Shape of each convolution's weight from conv1 to layer3 of ResNet18, by torchvision name."""
+    found: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
+    inputs = 64
+    for layer, outputs in (("layer1", 64), ("layer2", 128), ("layer3", 256)):
+        found[f"{layer}.0.conv1.weight"] = (outputs, inputs, 3, 3)
+        found[f"{layer}.0.conv2.weight"] = (outputs, outputs, 3, 3)
+        if inputs != outputs:
+            found[f"{layer}.0.downsample.0.weight"] = (outputs, inputs, 1, 1)
+        found[f"{layer}.1.conv1.weight"] = (outputs, outputs, 3, 3)
+        found[f"{layer}.1.conv2.weight"] = (outputs, outputs, 3, 3)
+        inputs = outputs
+    return found
+
+
+def draw(seed: int) -> Weights:
+    """Convolutions drawn after He et al. 2015 (fan-out, normal), the same ones for the same seed."""
+    generator = np.random.default_rng(seed)
+    return {
+        name: generator.normal(0, np.sqrt(2 / (shape[0] * shape[2] * shape[3])), shape).astype(np.float32)
+        for name, shape in shapes().items()
+    }
+
+
+def read(path: Path) -> Weights:
+    """Folded weights of a teacher from an .npz by torchvision's names, with BatchNorm or already folded.
+
+    Entries of deeper layers (`layer4`, `fc`) are left out. The file is read without pickle.
+
+    Raises:
+        SourceError: there is no such file, or it does not hold ResNet18's conv1 to layer3.
+    """
+    if not path.is_file():
+        raise SourceError(f"teacher {path}: there is no such file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            entries = {
+                name: archive[name].astype(np.float32)
+                for name in archive.files
+                if name.startswith(("conv1.", "bn1.", "layer1.", "layer2.", "layer3."))
+            }
+        return _checked(fold(entries))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SourceError(
+            f"teacher {path}: not an .npz of ResNet18 weights by torchvision's names: {error}"
+        ) from error
+
+
+def fold(weights: Weights) -> Weights:
+    """Convolutions with a bias, each BatchNorm folded into the one before it; exact for frozen statistics."""
+    folded: Weights = {}
+    for name in (name for name in weights if name in shapes()):
+        weight, stem = weights[name], name.removesuffix(".weight")
+        bias = weights.get(f"{stem}.bias")
+        norm = _norm_of(stem)
+        if f"{norm}.running_var" in weights:
+            scale, shift, mean, variance = (
+                weights[f"{norm}.{part}"].astype(np.float64) for part in _BN_PARTS
+            )
+            factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
+            bias = shift + ((0 if bias is None else bias) - mean) * factor
+            weight = weight * factor[:, None, None, None]
+        if bias is None:
+            bias = np.zeros(len(weight))
+        folded[name] = weight.astype(np.float32)
+        folded[f"{stem}.bias"] = np.asarray(bias, np.float32)
+    return folded
+
+
+def _norm_of(convolution: str) -> str:
+    """`layer1.0.conv2` is followed by `layer1.0.bn2`, `downsample.0` by `downsample.1`."""
+    if convolution.endswith("downsample.0"):
+        return convolution.removesuffix("0") + "1"
+    head, _, last = convolution.rpartition(".")
+    return f"{head}.{last}".lstrip(".").replace("conv", "bn")
+
+
+def _checked(weights: Weights) -> Weights:
+    for name, shape in shapes().items():
+        if name not in weights:
+            raise ValueError(f"{name} is missing")
+        if weights[name].shape != shape:
+            raise ValueError(f"{name} has shape {weights[name].shape}, wanted {shape}")
+        if not all(np.isfinite(weights[part]).all() for part in (name, name.replace(".weight", ".bias"))):
+            raise ValueError(f"{name} holds numbers that are not finite")
+    return weights
