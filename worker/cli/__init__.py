@@ -1,0 +1,51 @@
+"""The `line-worker` command. Each subcommand is imported when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from worker import __version__
+from worker.cli.common import ErrorsWithExitCodes
+
+COMMANDS = {
+    "run": "worker.cli.run",
+    "produce": "worker.cli.produce",
+    "alerts": "worker.cli.alerts",
+    "watch": "worker.cli.watch",
+    "dead": "worker.cli.dead",
+    "ledger": "worker.cli.ledger",
+    "config": "worker.cli.config",
+    "train": "worker.cli.train",
+    "demo": "worker.cli.demo",
+}
+
+
+class LazyGroup(ErrorsWithExitCodes):
+    """Finds a subcommand `name` as the function `name` of its module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Examples:
+  line-worker demo                              everything on this machine, with generated parts
+  line-worker run --model ./bundle --devices cpu:0,cpu:1
+  line-worker produce ./photos --camera c1 --fps 5
+  line-worker watch results""",
+)
+@click.version_option(__version__, prog_name="line-worker")
+def main() -> None:
+    """Streaming visual inspection: frames in over Redis, verdicts, labelMaps and alerts out."""

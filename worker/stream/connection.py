@@ -1,0 +1,95 @@
+"""Connections to Redis: raw replies, a time-out on everything, and redis' errors turned into ours."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.errors import StreamError, StreamUnavailable
+from worker.settings import RedisSettings, mask_password
+
+Client = redis.Redis
+
+# A reader blocks at the server at most this long: well under the shortest time-out (RedisSettings.timeout_s).
+BLOCK_MS = 500
+
+# Error replies that pass by themselves: the server is loading, failing over, full, or busy with a script.
+_PASSING = ("LOADING", "READONLY", "OOM", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "MISCONF", "NOREPLICAS", "UNKILLABLE")
+
+
+def connect(settings: RedisSettings) -> Client:
+    """A client whose replies are the server's own (RESP2, bytes), with time-outs and health checks.
+
+    It does not retry by itself: whoever calls knows whether a second try is safe. Nothing is sent yet.
+
+    Raises:
+        StreamError: the URL cannot be understood.
+    """
+    url = settings.url.get_secret_value()
+    keepalive = {} if url.startswith("unix://") else {"socket_keepalive": True, "socket_connect_timeout": settings.connect_timeout_s}
+    try:
+        client = redis.Redis.from_url(
+            url,
+            protocol=2,
+            decode_responses=False,
+            socket_timeout=settings.timeout_s,
+            health_check_interval=settings.health_check_s,
+            retry=Retry(NoBackoff(), 0),
+            client_name=f"line-worker@{socket.gethostname()}"[:60].replace(" ", "-"),
+            **keepalive,
+        )
+    except ValueError as error:
+        raise StreamError(f"redis.url {mask_password(url)}: {error}") from error
+    # Without the callbacks a reply stays as it came: an entry with a field twice is seen as such, and no
+    # time goes into dicts and strings that nobody asked for.
+    client.response_callbacks.clear()
+    return client
+
+
+@contextmanager
+def stream_errors() -> Iterator[None]:
+    """Turn redis' exceptions into `StreamUnavailable` (wait and try again) or `StreamError`."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        if isinstance(error, redis.AuthenticationError | redis.AuthorizationError):
+            raise StreamError(f"Redis refuses the login: {error}; see redis.url") from error
+        raise StreamUnavailable(f"Redis cannot be reached: {error}") from error
+    except redis.ResponseError as error:
+        text = str(error)
+        # redis-py strips the code of the errors it has a class for, so the class is asked too.
+        if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError) or text.startswith(_PASSING):
+            raise StreamUnavailable(f"Redis refuses work for now: {text}") from error
+        raise StreamError(f"Redis: {text}") from error
+    except redis.RedisError as error:
+        raise StreamError(f"Redis: {error}") from error
+
+
+def is_no_group(error: redis.ResponseError) -> bool:
+    """Whether the reply says that the stream or its consumer group is gone (flushed, or never made)."""
+    return str(error).startswith("NOGROUP")
+
+
+def ensure_group(client: Client, stream: str, group: str) -> None:
+    """Create the consumer group, from the stream's beginning so that what came before it is not lost."""
+    try:
+        client.execute_command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+    except redis.ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """A flat [name, value, name, value, …] reply as pairs."""
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def mapping(flat: list[Any]) -> dict[str, Any]:
+    """A flat reply (XINFO, HGETALL) as a dict by text names; values stay as they came."""
+    return {name.decode("utf-8", "replace"): value for name, value in pairs(flat)}

@@ -1,0 +1,100 @@
+"""Taking frames from the line: new ones, and ones that a dead worker left unfinished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+
+from worker.stream.connection import BLOCK_MS, Client, ensure_group, is_no_group, stream_errors
+from worker.stream.keys import GROUP_INSPECT, LineKeys
+from worker.stream.scripts import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A frames entry as it came: flat [name, value, …] bytes, and how often it has been delivered."""
+
+    id: str
+    flat: list[bytes]
+    attempts: int
+
+
+class FrameConsumer:
+    """One consumer of the group `inspect`; the errors are StreamUnavailable and StreamError."""
+
+    def __init__(self, client: Client, keys: LineKeys, name: str, claim_idle_ms: int) -> None:
+        self.name = name
+        self._client = client
+        self._keys = keys
+        self._claim_idle_ms = claim_idle_ms
+        self._cursor = "0-0"
+        self._recover = Script(client, "frames.lua", "recover.lua")
+
+    def read(self, count: int, block_ms: int = BLOCK_MS) -> list[Delivery]:
+        """Up to `count` frames that nobody has had yet; waits at most `block_ms` for the first.
+
+        The group is made where it is missing (first start, FLUSHALL), from the stream's beginning.
+        """
+        with stream_errors():
+            try:
+                reply = self._client.execute_command(
+                    "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", count, "BLOCK", block_ms,
+                    "STREAMS", self._keys.frames, ">",
+                )  # fmt: skip
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
+                ensure_group(self._client, self._keys.frames, GROUP_INSPECT)
+                return []
+        # An entry that was deleted between delivery and reply has no fields; recover() counts it later.
+        return [Delivery(entry_id.decode(), flat, 1) for entry_id, flat in (reply[0][1] if reply else []) if flat]
+
+    def recover_own(self) -> Delivery | None:
+        """The oldest frame that a dead predecessor of the same name had in hand, or None.
+
+        One at a time: if a frame kills the process, the others' delivery counts do not grow with its.
+        """
+        return self._claim("own", 0, "0-0")
+
+    def recover_idle(self) -> Delivery | None:
+        """A frame that any worker has held for `claim_idle_ms` without finishing it, or None."""
+        return self._claim("idle", self._claim_idle_ms, self._cursor)
+
+    def renew(self, ids: list[str]) -> None:
+        """Say that these frames are still in work here, so that nobody takes them over."""
+        if ids:
+            with stream_errors():
+                self._client.execute_command(
+                    "XCLAIM", self._keys.frames, GROUP_INSPECT, self.name, 0, *ids, "JUSTID"
+                )
+
+    def leave(self) -> None:
+        """Remove this consumer from the group, unless frames are pending under its name."""
+        with stream_errors():
+            pending = self._client.execute_command(
+                "XPENDING", self._keys.frames, GROUP_INSPECT, "-", "+", 1, self.name
+            )
+            if not pending:
+                self._client.execute_command(
+                    "XGROUP", "DELCONSUMER", self._keys.frames, GROUP_INSPECT, self.name
+                )
+
+    def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
+        keys = self._keys
+        with stream_errors():
+            try:
+                next_cursor, found = self._recover(
+                    [keys.frames, keys.ledger, keys.cameras, keys.sizes],
+                    [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1],
+                )
+            except redis.ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                ensure_group(self._client, keys.frames, GROUP_INSPECT)
+                return None
+        self._cursor = next_cursor.decode()
+        if not found:
+            return None
+        entry_id, flat, attempts = found[0]
+        return Delivery(entry_id.decode(), flat, attempts)

@@ -1,0 +1,118 @@
+"""Dead letters: frames that could not be inspected, with the reason; they can be looked at and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.errors import StreamError
+from worker.stream.connection import Client, pairs, stream_errors
+from worker.stream.keys import LineKeys
+from worker.stream.scripts import Script
+
+_PAGE = 100
+_ORIGINAL = "original."
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A frame that could not be inspected; `original` are the fields of its entry as they came."""
+
+    id: str
+    frame: str
+    camera: str
+    reason: str
+    error: str
+    attempts: int
+    worker: str
+    dead_at: int
+    original: dict[str, bytes]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the image's bytes are given by their number."""
+        return {
+            "id": self.id,
+            "frame": self.frame,
+            "camera": self.camera,
+            "reason": self.reason,
+            "error": self.error,
+            "attempts": self.attempts,
+            "worker": self.worker,
+            "dead_at": self.dead_at,
+            "original": {
+                name: f"<{len(value)} bytes>" if name == "data" else value.decode("utf-8", "replace")
+                for name, value in self.original.items()
+            },
+        }
+
+
+class DeadLetters:
+    """The dead letters of a line. The errors are StreamUnavailable and StreamError."""
+
+    def __init__(self, client: Client, keys: LineKeys) -> None:
+        self._client = client
+        self._keys = keys
+        self._replay = Script(client, "replay.lua")
+
+    def list(self, *, camera: str | None = None, reason: str | None = None) -> Iterator[DeadLetter]:
+        """All letters, oldest first, a page at a time."""
+        start = "-"
+        while True:
+            with stream_errors():
+                page = self._client.execute_command("XRANGE", self._keys.dead, start, "+", "COUNT", _PAGE)
+            for entry_id, flat in page:
+                letter = _letter(entry_id, flat)
+                if camera in (None, letter.camera) and reason in (None, letter.reason):
+                    yield letter
+            if len(page) < _PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+    def get(self, letter_id: str) -> DeadLetter:
+        """One letter, by its own id or by its frame's.
+
+        Raises:
+            StreamError: there is none with this id.
+        """
+        for letter in self.list():
+            if letter_id in (letter.id, letter.frame):
+                return letter
+        raise StreamError(f"there is no dead letter {letter_id}; `line-worker dead list` shows them")
+
+    def replay(self, letter: DeadLetter) -> str:
+        """Put the frame back on the queue as a new one; returns its id.
+
+        Raises:
+            StreamError: the letter is gone, or kept nothing that could be replayed.
+        """
+        keys = self._keys
+        with stream_errors():
+            new_id = self._replay([keys.frames, keys.dead, keys.ledger, keys.sizes], [letter.id])
+        if new_id is None:
+            raise StreamError(f"dead letter {letter.id} is gone: replayed or purged meanwhile")
+        return str(new_id.decode())
+
+    def purge(self, letter: DeadLetter) -> bool:
+        """Delete a letter for good; False where it was gone already."""
+        with stream_errors():
+            return bool(self._client.execute_command("XDEL", self._keys.dead, letter.id) == 1)
+
+
+def _letter(entry_id: bytes, flat: list[bytes]) -> DeadLetter:
+    fields = {name.decode("utf-8", "replace"): value for name, value in pairs(flat)}
+
+    def text(name: str) -> str:
+        return fields.get(name, b"").decode("utf-8", "replace")
+
+    return DeadLetter(
+        id=entry_id.decode(),
+        frame=text("frame"),
+        camera=text("camera"),
+        reason=text("reason"),
+        error=text("error"),
+        attempts=int(text("attempts") or 0),
+        worker=text("worker"),
+        dead_at=int(text("dead_at") or 0),
+        original={n.removeprefix(_ORIGINAL): v for n, v in fields.items() if n.startswith(_ORIGINAL)},
+    )

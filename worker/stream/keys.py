@@ -1,0 +1,36 @@
+"""The names of a line's keys. The braces are part of a key: one hash tag, so one Cluster slot, a line."""
+
+from __future__ import annotations
+
+GROUP_INSPECT = "inspect"
+GROUP_ALERTING = "alerting"
+
+
+class LineKeys:
+    """The keys of the line called `line`."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        tag = f"{{{line}}}"
+        self.frames = f"{tag}:frames"
+        self.results = f"{tag}:results"
+        self.alerts = f"{tag}:alerts"
+        self.dead = f"{tag}:frames:dead"
+        # Bytes of each frame in the backlog that a publisher of ours put there: limits by bytes need it, and
+        # it tells a foreign client's frame, which nobody counted yet, from one of ours.
+        self.sizes = f"{tag}:frames:sizes"
+        self.ledger = f"{tag}:ledger"
+        self.cameras = f"{tag}:ledger:cameras"
+        self._tag = tag
+
+    def alarm(self, camera: str) -> str:
+        """The alert process's state for one camera."""
+        return f"{self._tag}:alarm:{camera}"
+
+    def reply(self, token: str) -> str:
+        """Where the result of a frame with `reply_to=token` is put, as a stream of one entry."""
+        return f"{self._tag}:reply:{token}"
+
+    def publisher(self, token: str) -> str:
+        """What one publisher last published, so that a retry after a lost answer publishes nothing twice."""
+        return f"{self._tag}:publisher:{token}"
