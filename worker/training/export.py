@@ -25,6 +25,7 @@ def export(
     size: tuple[int, int] = (256, 256),
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    *,
     half: bool = False,
 ) -> None:
     """Write inference.json, inference.pdiparams and inference.yml into `folder`, for batches of any size.

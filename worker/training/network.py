@@ -1,8 +1,9 @@
 """STFPM (Wang et al. 2021, arXiv:2103.04257): a student learns a frozen teacher's features on good parts.
 
-Where the student fails to follow, the part is not like the good ones. Both are ResNet18 from conv1 to layer3,
-with torchvision's names for every parameter, so that weights load by name. A teacher, and every network that
-is exported, has its BatchNorm folded into the convolutions (`weights.fold`), which is exact once it is frozen.
+Where the student fails to follow, the part is not like the good ones. Both are ResNet18 from conv1 to
+layer3, with torchvision's names for every parameter, so that weights load by name. A teacher, and every
+network that is exported, has its BatchNorm folded into the convolutions (`weights.fold`), which is exact once
+it is frozen.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ STAGES = (("layer1", 64, 1), ("layer2", 128, 2), ("layer3", 256, 2))
 
 
 class Convolution(nn.Conv2D):  # type: ignore[misc]
-    """A convolution that computes in its input's type, also where its parameters are stored as float16."""
+    """A convolution that computes in its input's type, also where its weight is stored as float16."""
+
+    weight: Any
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W to N×C'×H'×W'."""

@@ -68,20 +68,19 @@ def fold(weights: Weights) -> Weights:
     """Convolutions with a bias, each BatchNorm folded into the one before it; exact for frozen statistics."""
     folded: Weights = {}
     for name in (name for name in weights if name in shapes()):
-        weight, stem = weights[name], name.removesuffix(".weight")
-        bias = weights.get(f"{stem}.bias")
+        stem = name.removesuffix(".weight")
+        weight = weights[name].astype(np.float64)
+        bias = weights.get(f"{stem}.bias", np.zeros(len(weight))).astype(np.float64)
         norm = _norm_of(stem)
         if f"{norm}.running_var" in weights:
             scale, shift, mean, variance = (
                 weights[f"{norm}.{part}"].astype(np.float64) for part in _BN_PARTS
             )
             factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
-            bias = shift + ((0 if bias is None else bias) - mean) * factor
+            bias = shift + (bias - mean) * factor
             weight = weight * factor[:, None, None, None]
-        if bias is None:
-            bias = np.zeros(len(weight))
         folded[name] = weight.astype(np.float32)
-        folded[f"{stem}.bias"] = np.asarray(bias, np.float32)
+        folded[f"{stem}.bias"] = bias.astype(np.float32)
     return folded
 
 
