@@ -1,0 +1,1 @@
+"""From images to predictions: bundle, decode, preprocess, engines, postprocess, predictor."""

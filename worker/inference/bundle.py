@@ -1,0 +1,134 @@
+"""A model is a folder: PaddleX's inference export, and beside it our manifest `bundle.json`.
+
+    inference.json or inference.pdmodel   the graph
+    inference.pdiparams                   its parameters
+    inference.yml                         Deploy.transforms: how an image becomes the graph's input
+    bundle.json                           ours: name, version, threshold, sha256 of every file (optional)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worker.errors import BundleError
+from worker.inference.preprocess import Transforms, parse_transforms
+
+MANIFEST = "bundle.json"
+PADDLEX_THRESHOLD = 0.01  # what PaddleX has in its code, for an export that nobody calibrated
+_GRAPHS = ("inference.json", "inference.pdmodel")
+_PARAMETERS = "inference.pdiparams"
+_CONFIG = "inference.yml"
+
+
+class Manifest(BaseModel):
+    """What `bundle.json` holds. `sha256` maps each file's name in the folder to its digest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = "stfpm"
+    version: str = "1"
+    created: str = ""
+    data_digest: str = ""
+    threshold: float = Field(PADDLEX_THRESHOLD, ge=0, allow_inf_nan=False)
+    false_reject_target: float | None = None
+    score_statistics: dict[str, float] = {}
+    sha256: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model folder that was found whole. `identity` names it in results: `name@version` or the folder's name."""
+
+    folder: Path
+    graph: Path
+    parameters: Path
+    transforms: Transforms
+    threshold: float
+    identity: str
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a bundle, or a bare PaddleX export as it is.
+
+    Raises:
+        BundleError: a file is missing, was altered since the manifest was written, or cannot be used.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"model folder {folder}: there is no such folder; name one with --model or LINE_MODEL")
+    graph = next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
+    if graph is None:
+        raise BundleError(f"model folder {folder}: neither {_GRAPHS[0]} nor {_GRAPHS[1]} is in it")
+    for name in (_PARAMETERS, _CONFIG):
+        if not (folder / name).is_file():
+            raise BundleError(f"model folder {folder}: {name} is missing; copy the whole exported folder")
+    manifest = _read_manifest(folder)
+    if manifest is not None:
+        _verify(folder, manifest)
+    transforms = parse_transforms(_read_config(folder / _CONFIG), str(folder / _CONFIG))
+    return Bundle(
+        folder=folder,
+        graph=graph,
+        parameters=folder / _PARAMETERS,
+        transforms=transforms,
+        threshold=manifest.threshold if manifest else PADDLEX_THRESHOLD,
+        identity=f"{manifest.name}@{manifest.version}" if manifest else folder.resolve().name,
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `bundle.json` with the sha256 of every other file in the folder; replaces it in one step."""
+    digests = {
+        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST
+    }
+    text = json.dumps(manifest.model_copy(update={"sha256": digests}).model_dump(), indent=2) + "\n"
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(text)
+    part.replace(folder / MANIFEST)
+
+
+def _read_manifest(folder: Path) -> Manifest | None:
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "file"
+        raise BundleError(f"{path}: {where}: {problem['msg']}") from error
+
+
+def _verify(folder: Path, manifest: Manifest) -> None:
+    for name, digest in manifest.sha256.items():
+        path = folder / name
+        if Path(name).name != name:
+            raise BundleError(f"{folder / MANIFEST}: {name!r} is not a file name")
+        if not path.is_file():
+            raise BundleError(f"model folder {folder}: {name} is missing, though {MANIFEST} lists it")
+        if _sha256(path) != digest:
+            raise BundleError(
+                f"model folder {folder}: {name} was altered (its sha256 is not the one in {MANIFEST}); export it again"
+            )
+
+
+def _read_config(path: Path) -> list[dict[str, Any]]:
+    try:
+        config = yaml.safe_load(path.read_bytes())
+        transforms = config["Deploy"]["transforms"]
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: no Deploy.transforms in it: {error!r}") from error
+    if not isinstance(transforms, list) or not all(isinstance(step, dict) for step in transforms):
+        raise BundleError(f"{path}: Deploy.transforms must be a list of steps")
+    return transforms
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""A bundle on a device: images in, predictions out, a batch by one call of the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.devices import Device
+from worker.inference.bundle import Bundle, load_bundle
+from worker.inference.engines import Engine, open_engine
+from worker.inference.postprocess import postprocess
+from worker.inference.preprocess import preprocess
+from worker.types import Image, Prediction
+
+
+class Predictor:
+    """The three steps of a prediction, each of which a worker runs in another thread, and all in one."""
+
+    def __init__(self, bundle: Bundle, engine: Engine, threshold: float | None = None) -> None:
+        self.bundle = bundle
+        self.engine = engine
+        self.threshold = bundle.threshold if threshold is None else threshold
+
+    @classmethod
+    def open(
+        cls, folder: Path, device: Device | None = None, *, engine: str = "paddle", threshold: float | None = None
+    ) -> Predictor:
+        """Load a model folder on a device (default: all CPU cores).
+
+        Args:
+            threshold: overrides the bundle's.
+
+        Raises:
+            BundleError, DeviceError: see `load_bundle` and `open_engine`.
+        """
+        bundle = load_bundle(folder)
+        return cls(bundle, open_engine(engine, bundle, device or Device("cpu")), threshold)
+
+    def preprocess(self, image: Image) -> npt.NDArray[np.float32]:
+        """H×W×3 RGB uint8 → 3×h×w float32, the graph's input."""
+        return preprocess(image, self.bundle.transforms)
+
+    def infer(self, inputs: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """N inputs → N×h×w float32 anomaly maps, by one call of the device.
+
+        Raises:
+            EngineError: the device failed.
+        """
+        return self.engine.run(np.stack(inputs))
+
+    def postprocess(self, anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int]) -> Prediction:
+        """What a map says at the threshold in force."""
+        return postprocess(anomaly_map, self.threshold, image_size)
+
+    def predict(self, images: Sequence[Image]) -> list[Prediction]:
+        """Predictions for N images (H×W×3, RGB, uint8, of any sizes) by one call of the device."""
+        if not images:
+            return []
+        maps = self.infer([self.preprocess(image) for image in images])
+        return [
+            self.postprocess(anomaly_map, image.shape[:2]) for anomaly_map, image in zip(maps, images, strict=True)
+        ]
+
+    def warm_up(self, max_batch: int) -> None:
+        """Run every batch size once, so that no frame waits while the engine prepares for it.
+
+        Raises:
+            EngineError: the model does not run on this device.
+        """
+        height, width = self.bundle.transforms.map_shape
+        for size in range(1, max_batch + 1):
+            self.engine.run(np.zeros((size, 3, height, width), np.float32))
