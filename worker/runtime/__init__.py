@@ -1,0 +1,1 @@
+"""Processes: the supervisor, the worker with its three stages, the alert loop."""
