@@ -1,0 +1,128 @@
+"""Image files: one, a glob, or a folder with all below it, in natural order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from worker.capture.context import Context
+from worker.capture.source import Picture
+from worker.errors import SourceError
+from worker.types import Encoding
+
+# By suffix; None: read, but not an encoding that travels.
+IMAGE_SUFFIXES: dict[str, Encoding | None] = {
+    ".jpg": Encoding.JPEG,
+    ".jpeg": Encoding.JPEG,
+    ".png": Encoding.PNG,
+    ".webp": Encoding.WEBP,
+    ".bmp": Encoding.BMP,
+    ".tif": None,
+    ".tiff": None,
+}
+
+
+def is_image(path: Path) -> bool:
+    """Whether the file has an image's suffix. Hidden files are none: copying tools leave such litter."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def natural_key(path: Path) -> tuple[tuple[str | int, ...], ...]:
+    """Sorts `part2` before `part10`, folder by folder."""
+    return tuple(_split_numbers(name) for name in path.parts)
+
+
+def _split_numbers(name: str) -> tuple[str | int, ...]:
+    # Text and digits alternate, text first, so equal places hold the same type; the name itself breaks ties.
+    pieces = re.split(r"([0-9]+)", name.casefold())
+    return (*(int(piece) if place % 2 else piece for place, piece in enumerate(pieces)), name)
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """The images in a folder and below it, in natural order; not in hidden folders or links to folders.
+
+    Raises:
+        SourceError: there are none, or a folder may not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise SourceError(f"folder {error.filename}: cannot be read: {error.strerror}") from error
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [path for name in names if is_image(path := Path(place, name))]
+    return _in_order(found, f"folder {folder}")
+
+
+def list_glob(pattern: str) -> list[Path]:
+    """The images that a glob matches (`**` goes into folders), in natural order.
+
+    Raises:
+        SourceError: there are none.
+    """
+    paths = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    return _in_order([path for path in paths if is_image(path) and path.is_file()], f"glob {pattern}")
+
+
+def _in_order(paths: list[Path], where: str) -> list[Path]:
+    if not paths:
+        raise SourceError(f"{where}: no images; files must end in {', '.join(IMAGE_SUFFIXES)}")
+    return sorted(paths, key=natural_key)
+
+
+class FilesSource:
+    """Image files as they are: their own bytes, undecoded.
+
+    Undecodable bytes go the same way, since the line dead-letters them with a reason. A file that cannot be
+    read at all is logged, counted as unreadable and passed over.
+    """
+
+    def __init__(self, paths: Sequence[Path], loop: bool, context: Context) -> None:
+        self._paths, self._loop, self._context = paths, loop, context
+
+    def __iter__(self) -> Iterator[Picture]:
+        while True:
+            readable = False
+            for path in self._paths:
+                if self._context.stop.is_set():
+                    return
+                picture = self._read(path)
+                if picture is not None:
+                    readable = True
+                    yield picture
+            if not readable:
+                raise SourceError(f"none of {len(self._paths)} files can be read, {self._paths[0]} for one")
+            if not self._loop:
+                return
+
+    def close(self) -> None:
+        """Nothing is held open between pictures."""
+
+    def _read(self, path: Path) -> Picture | None:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            self._context.log.warning(
+                "file cannot be read, passed over", file=str(path), error=error.strerror
+            )
+            self._context.tally.add("unreadable")
+            return None
+        encoding = sniff(data) or IMAGE_SUFFIXES[path.suffix.lower()]
+        return Picture(self._context.clock.time_ns(), path.stem, data=data, encoding=encoding)
+
+
+def sniff(data: bytes) -> Encoding | None:
+    """The encoding that a file's first bytes tell; files do bear wrong suffixes."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return Encoding.JPEG
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return Encoding.PNG
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return Encoding.WEBP
+    if data.startswith(b"BM"):
+        return Encoding.BMP
+    return None

@@ -1,0 +1,182 @@
+"""The producer's loop: picture → frame → line, at the wanted rate, until the source ends or `stop` is set."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from worker.capture.context import Context
+from worker.capture.encode import EncodeOptions, encode
+from worker.capture.outage import Backoff, Outage, retry
+from worker.capture.pace import Pacer
+from worker.capture.source import Picture, Source
+from worker.capture.tally import Tally
+from worker.errors import FrameError, SourceError, StreamUnavailable
+from worker.types import Frame
+
+_REPORT_SKIPPED_S = 60.0
+_MAX_PART_ID = 128
+
+
+class Receipt(Protocol):
+    """What a publisher says of a frame; `worker.stream.publish.Published` is one."""
+
+    @property
+    def status(self) -> str:
+        """`accepted` or `dropped`."""
+        ...
+
+    @property
+    def evicted(self) -> int:
+        """Older frames dropped to make room for this one."""
+        ...
+
+
+class Publish(Protocol):
+    """Takes a frame to the line; after StreamUnavailable it may be called again with the same frame."""
+
+    def __call__(self, frame: Frame, stop: threading.Event) -> Receipt:
+        """Publish `frame`, giving up waiting for room once `stop` is set."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceOptions:
+    """How pictures become frames.
+
+    `fps` 0: as fast as the source gives them. `count` 0: all. `seq` counts from `start_seq`. `deadline_ms`
+    counts from when the picture was taken, 0: none. `part_id_from` "name" takes the picture's name (a file's
+    stem) as part id; "source" only what the source itself knows of parts.
+    """
+
+    camera: str = "c1"
+    fps: float = 0.0
+    count: int = 0
+    start_seq: int = 0
+    deadline_ms: int = 0
+    part_id_from: Literal["source", "name"] = "source"
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fps <= 1000:
+            raise SourceError(f"fps must be from 0 (as fast as possible) to 1000, got {self.fps}")
+        if min(self.count, self.start_seq, self.deadline_ms) < 0:
+            raise SourceError("count, start-seq and deadline-ms must not be negative")
+
+
+def produce(
+    source: Source, publish: Publish, options: ProduceOptions, context: Context | None = None
+) -> Tally:
+    """Publish the source's pictures in order; close the source at the end.
+
+    While Redis is away the same frame is tried again until it is back, so that no number is missing. A frame
+    in hand when `context.stop` is set meanwhile is given up and counted as unsent.
+
+    Args:
+        context: the one that the source was opened with, so that its tally is complete.
+
+    Returns:
+        The tally.
+
+    Raises:
+        SourceError: the source cannot be read any more, or a picture does not fit the options.
+        StreamError: Redis refuses for good.
+    """
+    context = context or Context()
+    sender = _Sender(publish, options, context)
+    watch = _SkipWatch(context)
+    pacer = Pacer(options.fps, context.clock)
+    last = options.start_seq + options.count if options.count else None
+    pictures = iter(source)
+    try:
+        for seq in itertools.count(options.start_seq):
+            pacer.wait(context.stop)
+            if seq == last or context.stop.is_set() or (picture := next(pictures, None)) is None:
+                break
+            sender.send(make_frame(picture, seq, options), picture.name)
+            if not options.fps:  # a rate below the camera's means to skip
+                watch.look()
+    finally:
+        source.close()
+    return context.tally
+
+
+def make_frame(picture: Picture, seq: int, options: ProduceOptions) -> Frame:
+    """The frame for a picture.
+
+    Raises:
+        SourceError: the picture does not fit the crop or the encoding.
+    """
+    encoded = encode(picture, options.encode)
+    return Frame(
+        camera=options.camera,
+        data=encoded.data,
+        encoding=encoded.encoding,
+        width=encoded.width,
+        height=encoded.height,
+        seq=seq,
+        captured_at=picture.captured_at,
+        part_id=picture.part_id or (_clean(picture.name) if options.part_id_from == "name" else ""),
+        deadline_ms=options.deadline_ms,
+    )
+
+
+def _clean(name: str) -> str:
+    # A frame with an unprintable or long part id is dead-lettered; a file may bear such a name all the same.
+    return "".join(sign if sign.isprintable() else "?" for sign in name)[:_MAX_PART_ID]
+
+
+class _Sender:
+    """Hands frames over, rides out a Redis that is away, and counts."""
+
+    def __init__(self, publish: Publish, options: ProduceOptions, context: Context) -> None:
+        self._publish, self._backoff = publish, options.backoff
+        self._stop, self._tally, self._log = context.stop, context.tally, context.log
+        self._outage = Outage("redis", "stream_outages", context)
+
+    def send(self, frame: Frame, name: str) -> None:
+        def publish() -> Receipt:
+            return self._publish(frame, self._stop)
+
+        try:
+            receipt = retry(publish, StreamUnavailable, self._outage, self._backoff, self._stop)
+        except StreamUnavailable as error:
+            self._log.warning("frame given up: stopped while redis was away", seq=frame.seq, error=str(error))
+            self._tally.add("unsent")
+        except FrameError as error:
+            self._log.warning(
+                "frame refused", seq=frame.seq, picture=name, reason=error.reason, error=str(error)
+            )
+            self._tally.add("refused")
+        else:
+            self._count(frame, receipt)
+
+    def _count(self, frame: Frame, receipt: Receipt) -> None:
+        if receipt.evicted:
+            self._tally.add("evicted", receipt.evicted)
+        if receipt.status == "dropped":
+            self._tally.add("dropped")
+            return
+        self._tally.add("published")
+        self._tally.add("bytes", len(frame.data))
+
+
+class _SkipWatch:
+    """Says, at most once a minute, that the camera is faster than this producer."""
+
+    def __init__(self, context: Context) -> None:
+        self._tally, self._clock, self._log = context.tally, context.clock, context.log
+        self._said = 0
+        self._next = self._clock.monotonic() + _REPORT_SKIPPED_S
+
+    def look(self) -> None:
+        if self._clock.monotonic() < self._next:
+            return
+        self._next = self._clock.monotonic() + _REPORT_SKIPPED_S
+        more = self._tally["skipped"] - self._said
+        if more:
+            self._log.warning("pictures skipped: the line is slower than the camera", count=more)
+            self._said += more

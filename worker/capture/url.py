@@ -1,0 +1,139 @@
+"""The grammar of a source: one text that says where the pictures come from.
+
+parts/                      a folder, with all folders below, in natural order
+'parts/*.png'  part.jpg     a glob, one image
+line.mp4                    a video file
+rtsp://user:pass@cam/main   a network stream: rtsp, rtsps, http, https
+/dev/video0  0              a camera of this machine, by device or by index
+test://?seed=1&count=100    generated parts: seed, size, count
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from worker.errors import SourceError
+
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+SCHEMES = (*STREAM_SCHEMES, "test")
+_EXAMPLES = "a folder, a glob, an image, a video, rtsp://…, http://…, /dev/video0, 0, test://"
+_TEST_KEYS = {"seed": (0, 2**32 - 1), "size": (64, 4096), "count": (0, 10**9)}
+
+
+@dataclass(frozen=True, slots=True)
+class FilesUrl:
+    """A path or glob on this machine: a folder, images or one video."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUrl:
+    """A network stream. `url` may hold a password; `label` does not and is the one for logs."""
+
+    url: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUrl:
+    """A camera of this machine: an index, or a path below /dev."""
+
+    device: int | str
+
+    @property
+    def label(self) -> str:
+        """Its device file, for logs."""
+        return self.device if isinstance(self.device, str) else f"/dev/video{self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class TestUrl:
+    """Generated parts: `size` pixels a side, `count` of them (0: without end), the same for the same seed."""
+
+    __test__ = False  # pytest takes the name for a test otherwise
+
+    seed: int = 0
+    size: int = 256
+    count: int = 0
+
+
+SourceUrl = FilesUrl | StreamUrl | DeviceUrl | TestUrl
+
+
+def parse_source(text: str) -> SourceUrl:
+    """Parse a source; touches neither files nor cameras.
+
+    Raises:
+        SourceError: the text is in none of the forms. A network URL is never quoted, it may hold a password.
+    """
+    text = text.strip()
+    if not text or not text.isprintable():
+        raise SourceError(f"the source is empty or not printable; give {_EXAMPLES}")
+    if re.fullmatch(r"[0-9]{1,3}", text):
+        return DeviceUrl(int(text))
+    if text.startswith("/dev/"):
+        return DeviceUrl(text)
+    scheme, separator, _ = text.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        return FilesUrl(text)
+    if scheme.lower() == "test":
+        return _parse_test(text)
+    if scheme.lower() in STREAM_SCHEMES:
+        return _parse_stream(text)
+    raise SourceError(f"source {scheme}://… is not understood; the schemes are {', '.join(SCHEMES)}")
+
+
+def show_source(source: SourceUrl) -> str:
+    """The source as it may stand in a log: without user, password, path and query of a network URL.
+
+    Cheap cameras take the password in the path or query, so nothing behind the host is shown.
+    """
+    match source:
+        case FilesUrl(path):
+            return path
+        case TestUrl(seed, size, count):
+            return f"test://?seed={seed}&size={size}&count={count}"
+        case _:
+            return source.label
+
+
+def looks_like_glob(path: str) -> bool:
+    """Whether the path has wildcards and is not itself the name of something that exists."""
+    return any(sign in path for sign in "*?[") and not Path(path).exists()
+
+
+def _parse_stream(text: str) -> StreamUrl:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or " " in text:
+        scheme = text.partition("://")[0]
+        raise SourceError(
+            f"source {scheme}://… is not a URL with a host, as in rtsp://user:password@192.168.1.9:554/main; "
+            "write / @ : # ? and % in a password as %2F %40 %3A %23 %3F and %25"
+        )
+    host = f"[{host}]" if ":" in host else host
+    return StreamUrl(text, f"{parts.scheme}://{host}" + (f":{port}" if port else ""))
+
+
+def _parse_test(text: str) -> TestUrl:
+    name, _, query = text.partition("://")[2].partition("?")
+    # A name stands for a seed, so that test://left and test://right show different parts.
+    values = {"seed": zlib.crc32(name.encode())} if name.strip("/") else {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in _TEST_KEYS:
+            raise SourceError(f"source test://: there is no {key!r}; allowed are {', '.join(_TEST_KEYS)}")
+        low, high = _TEST_KEYS[key]
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not low <= int(value) <= high:
+            raise SourceError(
+                f"source test://: {key} must be a whole number from {low} to {high}, got {value!r}"
+            )
+        values[key] = int(value)
+    return TestUrl(**values)
