@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from worker.capture.drawing import BELT, BORE, BORE_RADIUS, HOLE_RADIUS, HOLES, MARGIN, SLOT, Drawing
+from worker.capture.drawing import BELT, BORE, BORE_RADIUS, HOLE_RADIUS, HOLES, MARGIN, SLOT
 
 Generator = np.random.Generator
 Plane = npt.NDArray[np.float32]
@@ -17,29 +17,18 @@ Mask = npt.NDArray[np.uint8]
 _CLEARANCE = 0.05  # of the size, from holes and edges to a defect's middle
 
 
-def spoil(picture: Plane, drawing: Drawing, kind: str, hole: int | None, random: Generator) -> Mask:
+def spoil(picture: Plane, metal: Plane, kind: str, random: Generator) -> Mask:
     """Draw a defect into `picture` (H×W×3, grey levels) in place.
 
     Args:
+        metal: H×W, 1 on the flat of the plate and 0 beside it.
         kind: one of KINDS, or `good`, which draws nothing.
-        hole: the number of the hole that `drawing` already lacks, if any.
 
     Returns:
         H×W uint8, 255 where the defect is.
     """
-    size = len(picture)
-    if hole is not None:
-        mask = np.zeros((size, size), np.uint8)
-        x, y = HOLES[hole]
-        cv2.circle(mask, (round(x * size), round(y * size)), round(HOLE_RADIUS * size), 255, -1)
-        return mask
     paint = _PAINTERS.get(kind)
-    return np.zeros((size, size), np.uint8) if paint is None else paint(picture, drawing.metal, random)
-
-
-def missing_hole(random: Generator) -> int:
-    """Which of HOLES was not drilled."""
-    return int(random.integers(len(HOLES)))
+    return np.zeros(metal.shape, np.uint8) if paint is None else paint(picture, metal, random)
 
 
 def _scratch(picture: Plane, metal: Plane, random: Generator) -> Mask:
@@ -97,7 +86,7 @@ def _chip(picture: Plane, metal: Plane, random: Generator) -> Mask:
         [(place, MARGIN), (place, 1 - MARGIN), (MARGIN, place), (1 - MARGIN, place)][random.integers(4)]
     )
     turns = np.linspace(0, 2 * np.pi, 11, endpoint=False)
-    reach = random.uniform(0.04, 0.065, 11)[:, None]
+    reach = random.uniform(0.045, 0.075, 11)[:, None]
     corners = (middle + reach * np.stack([np.cos(turns), np.sin(turns)], axis=1)) * size
     piece = np.zeros((size, size), np.float32)
     cv2.fillPoly(piece, [np.round(corners).astype(np.int32)], 1.0, cv2.LINE_AA)
@@ -108,13 +97,35 @@ def _chip(picture: Plane, metal: Plane, random: Generator) -> Mask:
     return _marked(lost)
 
 
+def _swarf(picture: Plane, metal: Plane, random: Generator) -> Mask:
+    """Curled shavings of bright metal left in a hole, reaching over its edge."""
+    size = len(picture)
+    middle = np.array(HOLES[random.integers(len(HOLES))])
+    curl = np.zeros((size, size), np.float32)
+    for _ in range(5):
+        spot = (middle + random.uniform(-0.025, 0.025, 2)) * size
+        axes = np.array([random.uniform(0.03, 0.05), random.uniform(0.014, 0.03)]) * size
+        start = random.uniform(0, 360)
+        bright = random.uniform(0.65, 1.0)
+        width = max(1, round(size * 0.009))
+        turn = random.uniform(0, 180)
+        cv2.ellipse(curl, _pixel(spot), _pixel(axes), turn, start, start + 250, bright, width, cv2.LINE_AA)
+    shade = cv2.GaussianBlur(curl, (0, 0), size / 100)
+    picture *= (1 - np.clip(0.6 * shade, 0, 1) * metal)[:, :, None]
+    cover = np.clip(curl, 0, 1)[:, :, None]
+    picture *= 1 - np.minimum(1, 2 * cover)
+    picture += 215 * cover
+    return _marked(curl)
+
+
 _PAINTERS: dict[str, Callable[[Plane, Plane, Generator], Mask]] = {
     "scratch": _scratch,
     "stain": _stain,
     "dent": _dent,
     "chip": _chip,
+    "swarf": _swarf,
 }
-KINDS = (*_PAINTERS, "missing_hole")
+KINDS = tuple(_PAINTERS)
 """Every kind of defect."""
 
 

@@ -32,12 +32,11 @@ class Drawing:
 
 
 @lru_cache(maxsize=16)
-def draw_part(size: int, without_hole: int | None = None) -> Drawing:
-    """The part in its nominal pose, `size` pixels wide and high; `without_hole` leaves out one of HOLES."""
+def draw_part(size: int) -> Drawing:
+    """The part in its nominal pose, `size` pixels wide and high."""
     plate = _reduced(_plate(size), size)
-    holes = [hole for number, hole in enumerate(HOLES) if number != without_hole]
     openings = _blank(size)
-    for hole in holes:
+    for hole in HOLES:
         _disk(openings, hole, HOLE_RADIUS)
     _disk(openings, BORE, BORE_RADIUS)
     _rounded(openings, SLOT, (SLOT[3] - SLOT[1]) / 2)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from worker.capture.defects import KINDS, missing_hole, spoil
+from worker.capture.defects import KINDS, spoil
 from worker.capture.drawing import Plane, draw_part
 from worker.types import Image
 
@@ -87,11 +87,10 @@ class GeneratedLine:
     def render(self, seq: int, kind: str) -> GeneratedPart:
         """The part with this number, good or with a defect of this kind whatever the schedule says."""
         random = np.random.default_rng([self.seed, seq, _NOTHING])
-        hole = missing_hole(random) if kind == "missing_hole" else None
-        drawing = draw_part(self.size, hole)
+        drawing = draw_part(self.size)
         surface = drawing.albedo * (1 + drawing.metal * _brushing(self.size, random))
         picture = surface[:, :, None] * self._tint.astype(np.float32)
-        mask = spoil(picture, drawing, kind, hole, random)
+        mask = spoil(picture, drawing.metal, kind, random)
         pose = self._pose(random)
         size = (self.size, self.size)
         picture = cv2.warpAffine(picture, pose, size, borderMode=cv2.BORDER_REPLICATE)
@@ -102,7 +101,7 @@ class GeneratedLine:
         return GeneratedPart(image, kind != GOOD, kind, mask)
 
     def _pose(self, random: Generator) -> npt.NDArray[np.float64]:
-        """Where this part came to lie: up to 1 % of the size and 1.2 degrees off, the camera's own included."""
+        """Where this part lies: up to 1.2 % of the size and 1.2 degrees off, the camera's share included."""
         angle = self._angle + random.uniform(-0.6, 0.6)
         shift = (self._shift + random.uniform(-0.006, 0.006, 2)) * self.size
         pose: npt.NDArray[np.float64] = cv2.getRotationMatrix2D((self.size / 2, self.size / 2), angle, 1.0)

@@ -1,0 +1,99 @@
+"""The images that a model learns from: found, read, split, and prepared exactly as in serving."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from worker.errors import ImageError, SourceError
+from worker.inference.decode import decode
+from worker.inference.preprocess import Transforms, preprocess
+from worker.settings import LimitSettings
+from worker.types import Encoding, Frame, Image
+
+ENCODINGS = {
+    ".jpg": Encoding.JPEG,
+    ".jpeg": Encoding.JPEG,
+    ".png": Encoding.PNG,
+    ".webp": Encoding.WEBP,
+    ".bmp": Encoding.BMP,
+}
+"""File name endings that count as images, in lower case."""
+
+
+class Samples:
+    """N images as the graph's inputs; kept as uint8 at the model's size, a quarter of what they become."""
+
+    def __init__(self, images: Iterable[Image], transforms: Transforms) -> None:
+        self.transforms = transforms
+        self._images = [_resized(image, transforms) for image in images]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batch(self, numbers: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The inputs with these numbers: n×3×h×w float32."""
+        return np.stack([preprocess(self._images[number], self.transforms) for number in numbers])
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every image below a folder, in the order of their paths.
+
+    Raises:
+        SourceError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: there is no such folder of images")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENCODINGS and path.is_file())
+    if not found:
+        raise SourceError(f"{folder}: no image is in it; wanted {', '.join(ENCODINGS)}")
+    return found
+
+
+def read_image(path: Path, limits: LimitSettings) -> Image:
+    """One image as a worker would see it: H×W×3, RGB, uint8.
+
+    Raises:
+        SourceError: it cannot be read or decoded.
+    """
+    try:
+        frame = Frame(camera="training", data=path.read_bytes(), encoding=ENCODINGS[path.suffix.lower()])
+        return decode(frame, limits)
+    except (OSError, ImageError) as error:
+        raise SourceError(f"{path}: {error}; mend it or move it out of the folder") from error
+
+
+def read_images(paths: Sequence[Path], limits: LimitSettings) -> Iterator[Image]:
+    """The images one by one; raises as `read_image` does."""
+    return (read_image(path, limits) for path in paths)
+
+
+def split(paths: Sequence[Path], holdout: float, seed: int) -> tuple[list[Path], list[Path]]:
+    """Shuffle by `seed` and hold out a share for calibration, at least one: (to learn from, held out).
+
+    Raises:
+        SourceError: fewer than two images.
+    """
+    if len(paths) < 2:
+        raise SourceError("one image is not enough: some are learned from, others calibrate the threshold")
+    order = np.random.default_rng(seed).permutation(len(paths))
+    held = min(len(paths) - 1, max(1, round(len(paths) * holdout)))
+    return [paths[number] for number in order[held:]], [paths[number] for number in order[:held]]
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """sha256 over the files' own digests, whatever their names and order: says what a model was made of."""
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _resized(image: Image, transforms: Transforms) -> Image:
+    if (image.shape[1], image.shape[0]) == transforms.size:
+        return image
+    resized = cv2.resize(image, transforms.size, interpolation=cv2.INTER_LINEAR)  # what `export` asks for
+    return np.asarray(resized, np.uint8)
