@@ -1,0 +1,1 @@
+"""When to alert, decided without input or output, and the sinks that tell people."""

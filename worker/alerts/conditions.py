@@ -1,0 +1,93 @@
+"""Alerts about the line as a whole: too many frames wait, or a worker is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.alerts.life import OpenAlert, clear_alert, raise_alert, update_alert
+from worker.settings import Settings
+from worker.types import Alert, AlertKind
+
+
+class WorkerSeen(Protocol):
+    """What is known of one worker: `away_s` since it last asked for work.
+
+    `sure` is False where it may well be there and merely had nothing to do.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def away_s(self) -> float: ...
+    @property
+    def sure(self) -> bool: ...
+
+
+class LineState(BaseModel):
+    """The open alerts of the line; goes to JSON and back unchanged."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backlog: OpenAlert | None = None
+    workers: dict[str, OpenAlert] = {}
+
+
+def check_line(
+    state: LineState, waiting: int, workers: Sequence[WorkerSeen], now: int, settings: Settings
+) -> tuple[LineState, list[Alert]]:
+    """The state after a look at the line, and the alert events it makes.
+
+    Args:
+        waiting: frames waiting or in work (XLEN of the frames stream).
+        workers: the consumers of the group `inspect`.
+        now: unix nanoseconds.
+    """
+    backlog, events = _check_backlog(state.backlog, waiting, now, settings)
+    down, more = _check_workers(state.workers, workers, now, settings.alerts.worker_down_s)
+    return LineState(backlog=backlog, workers=down), events + more
+
+
+def _check_backlog(
+    opened: OpenAlert | None, waiting: int, now: int, settings: Settings
+) -> tuple[OpenAlert | None, list[Alert]]:
+    """Raised at the share of `queue.max_frames`, cleared below half of that, so that it does not flap."""
+    limit = settings.alerts.backlog_share * settings.queue.max_frames
+    message = f"{waiting} frames wait; the queue takes {settings.queue.max_frames}"
+    if opened is None:
+        if not limit or waiting < limit:
+            return None, []
+        return raise_alert(
+            "", AlertKind.BACKLOG, str(now // 1_000_000), at=now, count=waiting, message=message
+        )
+    if waiting < limit / 2 or not limit:
+        return None, clear_alert(opened, now, message)
+    return update_alert(
+        opened, count=waiting, at=now, every_s=settings.alerts.update_every_s, message=message
+    )
+
+
+def _check_workers(
+    opened: dict[str, OpenAlert], workers: Sequence[WorkerSeen], now: int, limit_s: float
+) -> tuple[dict[str, OpenAlert], list[Alert]]:
+    """One alert a worker: raised when it is surely gone, cleared when it asks for work again or has left."""
+    away = {worker.name: worker for worker in workers if limit_s and worker.away_s >= limit_s}
+    still: dict[str, OpenAlert] = {}
+    events: list[Alert] = []
+    for name, alert in opened.items():
+        if name in away:
+            still[name] = alert
+            continue
+        present = any(worker.name == name for worker in workers)
+        events += clear_alert(alert, now, f"worker {name} {'is back' if present else 'has left the group'}")
+    for name, worker in away.items():
+        if name not in opened and worker.sure:
+            key = f"{name}:{now // 1_000_000}"
+            message = f"worker {name} has not asked for work for {worker.away_s:.0f} s"
+            still[name], raised = raise_alert(
+                "", AlertKind.WORKER_DOWN, key, at=now, count=0, message=message
+            )
+            events += raised
+    return still, events

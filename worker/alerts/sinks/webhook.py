@@ -1,0 +1,42 @@
+"""Alerts as HTTP POSTs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import httpx
+
+from worker.alerts.sinks.base import DeliveryError, RefusedError
+from worker.settings import WebhookSettings
+from worker.types import Alert
+
+# The answers that speak of this one body. Others (a wrong token, a wrong path, a server that is down) are
+# mended by a person or by time, and the alert then still arrives.
+_REFUSALS = {400, 413, 415, 422}
+
+
+class Webhook:
+    """POSTs an alert as a JSON object of the fields of its entry.
+
+    The header `Idempotency-Key` is the id of the alert's entry. A receiver that gets a key twice, because our
+    process died between the POST and its acknowledgement, has got the same event twice.
+    """
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        self._url = httpx.URL(settings.url)
+        self._client = httpx.Client(timeout=settings.timeout_s)
+
+    def __call__(self, alert: Alert) -> None:
+        """Deliver the alert.
+
+        Raises:
+            RefusedError: the receiver does not want this alert (400, 413, 415, 422).
+            DeliveryError: it answers anything else but 2xx.
+            httpx.HTTPError: no connection, or no answer in time.
+        """
+        response = self._client.post(self._url, json=asdict(alert), headers={"Idempotency-Key": alert.id})
+        if response.is_success:
+            return
+        # The host alone: the rest of a webhook's URL is often its secret.
+        answer = f"{self._url.host} answers {response.status_code}: {response.text[:200]}"
+        raise RefusedError(answer) if response.status_code in _REFUSALS else DeliveryError(answer)

@@ -1,0 +1,96 @@
+"""Delivering alert events to one sink, in order, until it has taken each."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_not_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+from worker.alerts.sinks import RefusedError, Sink
+from worker.errors import StreamError
+from worker.metrics import AlertMetrics
+from worker.stream.alerting import AlertFeed
+from worker.types import Alert
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_REDIS_PAUSE_S = 1.0
+
+
+class Delivery(threading.Thread):
+    """One sink's own thread, so that a slow or dead receiver delays neither decisions nor other sinks."""
+
+    def __init__(
+        self, name: str, sink: Sink, feed: AlertFeed, metrics: AlertMetrics, stop: threading.Event
+    ) -> None:
+        super().__init__(name=f"sink-{name}", daemon=True)
+        self._log = log.bind(sink=name)
+        self._sink_name = name
+        self._sink = sink
+        self._feed = feed
+        self._metrics = metrics
+        self._stopping = stop
+        self._delivered = ""
+        self._try_until_taken = Retrying(
+            retry=retry_if_not_exception_type(RefusedError),
+            wait=wait_exponential_jitter(initial=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S, jitter=_FIRST_PAUSE_S),
+            sleep=sleep_using_event(stop),
+            stop=stop_when_event_set(stop),
+            before_sleep=self._note_failure,
+            reraise=True,
+        )
+
+    def run(self) -> None:
+        """Deliver until told to stop. What is not acknowledged by then is delivered by the next process."""
+        while not self._stopping.is_set():
+            try:
+                self._deliver_all(self._feed.pending())
+                while not self._stopping.is_set():
+                    self._deliver_all(self._feed.read())
+            except StreamError as error:
+                self._log.warning("alerts cannot be read, trying again", error=str(error))
+                self._stopping.wait(_REDIS_PAUSE_S)
+
+    def _deliver_all(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            if self._stopping.is_set() or not self._deliver(alert):
+                return
+            self._feed.acknowledge(alert)
+
+    def _deliver(self, alert: Alert) -> bool:
+        if alert.id == self._delivered:  # only its acknowledgement failed
+            return True
+        try:
+            self._try_until_taken(self._sink, alert)
+        except RefusedError as error:
+            self._log.error("the receiver refuses an alert", alert_id=alert.alert_id, error=str(error))
+            self._count("refused")
+        except Exception:  # a sink may raise anything; it comes here only once we are told to stop
+            return False
+        else:
+            self._count("delivered")
+        self._delivered = alert.id
+        return True
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.deliveries.labels(self._sink_name, outcome).inc()
+
+    def _note_failure(self, attempt: RetryCallState) -> None:
+        self._count("failed")
+        error = attempt.outcome.exception() if attempt.outcome else None
+        self._log.warning(
+            "alert not delivered, trying again",
+            attempt=attempt.attempt_number,
+            in_s=round(attempt.upcoming_sleep, 1),
+            error=f"{type(error).__name__}: {error}",
+        )

@@ -1,0 +1,266 @@
+"""The Redis side of alerting: results in, state and alert events out in one step, events to the sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import redis
+import structlog
+
+from worker.errors import StreamError
+from worker.settings import KeepSettings
+from worker.stream.connection import (
+    BLOCK_MS,
+    Client,
+    ensure_group,
+    is_no_group,
+    mapping,
+    stream_errors,
+)
+from worker.stream.fields import CAMERA, alert_from_fields, alert_to_fields, flat_fields, result_from_fields
+from worker.stream.keys import GROUP_ALERTING, GROUP_INSPECT, LineKeys
+from worker.stream.scripts import Script
+from worker.types import Alert, Result
+
+LINE = "@line"
+"""The name under which the state of the line as a whole is kept: no camera can have it."""
+
+# One name for whoever plays the part: a restarted process finds what its predecessor had in hand.
+_CONSUMER = "alerts"
+_PAGE = 100
+_SCAN = 1_000
+
+log = structlog.get_logger()
+Entry = TypeVar("Entry")
+_RawEntry = tuple[bytes, list[bytes] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A state as it stands in its hash: JSON text, and the version to hand back with the next one."""
+
+    version: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A consumer of the group `inspect`, `away_s` seconds since the server last noted it.
+
+    From Redis 7.2 on the server notes every read. Before, it notes only reads that gave a frame, so that a
+    worker with nothing to do looks gone; then it is `sure` only where frames are pending with it or wait.
+    """
+
+    name: str
+    away_s: float
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """A look at the line: frames waiting or in work, and the workers."""
+
+    waiting: int
+    workers: tuple[Worker, ...]
+
+
+class AlertStore:
+    """Results for the alert process, and its state; errors are StreamUnavailable and StreamError.
+
+    To be safe against a second process: `load` first, then `pending` and `read`, and after a `commit` that
+    was refused begin again. What is read after the state and committed with its version is still unsettled:
+    settling anything of a camera changes its version.
+    """
+
+    def __init__(self, client: Client, keys: LineKeys, keep: KeepSettings) -> None:
+        self._client = client
+        self._keys = keys
+        self._keep = keep
+        self._script = Script(client, "alert.lua")
+        self._results = _GroupReader(client, keys.results, GROUP_ALERTING, _result)
+
+    def load(self) -> dict[str, Saved]:
+        """The saved states by camera; the line's own under `LINE`."""
+        prefix = self._keys.alarm("")
+        cursor, found = b"0", set[str]()
+        with stream_errors():
+            while True:
+                cursor, page = self._client.execute_command(
+                    "SCAN", cursor, "MATCH", prefix + "*", "COUNT", _SCAN
+                )
+                found |= {key.decode("utf-8", "replace").removeprefix(prefix) for key in page}
+                if cursor == b"0":
+                    break
+            return {name: self._saved(name) for name in found}
+
+    def pending(self) -> list[Result]:
+        """All results that were read but not settled, by this process or the one before it."""
+        return self._results.pending()
+
+    def read(self, count: int = _PAGE, block_ms: int = BLOCK_MS) -> list[Result]:
+        """Up to `count` new results, pending until settled; waits at most `block_ms` for the first."""
+        return self._results.read(count, block_ms)
+
+    def commit(
+        self, name: str, saved: Saved, settled: Sequence[str] = (), events: Sequence[Alert] = ()
+    ) -> list[str] | None:
+        """In one step: keep the state, publish the events, acknowledge the results.
+
+        Args:
+            name: a camera, or `LINE`.
+            saved: the new text, with the version that the step began from.
+            settled: ids of results.
+
+        Returns:
+            The ids of the events' entries; None where the state has moved on, and nothing was done.
+        """
+        args: list[Any] = [
+            saved.version,
+            saved.text,
+            self._keep.alerts,
+            GROUP_ALERTING,
+            len(settled),
+            *settled,
+        ]
+        for event in events:
+            fields = flat_fields(alert_to_fields(event))
+            args += [len(fields), *fields]
+        keys = [self._keys.alarm(name), self._keys.alerts, self._keys.results]
+        with stream_errors():
+            told = self._script(keys, args)
+        return None if told is None else [entry_id.decode() for entry_id in told]
+
+    def now(self) -> int:
+        """Unix nanoseconds by the server's clock, the one that entry ids come from."""
+        with stream_errors():
+            seconds, microseconds = self._client.execute_command("TIME")
+        return int(seconds) * 1_000_000_000 + int(microseconds) * 1_000
+
+    def look(self) -> LineView:
+        """The backlog and the workers at one moment."""
+        frames = self._keys.frames
+        with stream_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.execute_command("XLEN", frames)
+            pipe.execute_command("XINFO", "CONSUMERS", frames, GROUP_INSPECT)
+            waiting, consumers = pipe.execute(raise_on_error=False)
+            if isinstance(waiting, Exception):
+                raise waiting
+        if isinstance(consumers, redis.ResponseError):  # no stream or no group yet
+            return LineView(waiting, ())
+        return LineView(waiting, _workers(waiting, [mapping(consumer) for consumer in consumers]))
+
+    def _saved(self, name: str) -> Saved:
+        version, text = self._client.execute_command("HMGET", self._keys.alarm(name), "version", "state")
+        return Saved(int(version or 0), (text or b"").decode("utf-8", "replace"))
+
+
+class AlertFeed:
+    """The alert events for one sink, by a consumer group of its own: each until it is acknowledged."""
+
+    def __init__(self, client: Client, keys: LineKeys, sink: str) -> None:
+        self._client = client
+        self._stream = keys.alerts
+        self._group = f"sink:{sink}"
+        self._reader = _GroupReader(client, keys.alerts, self._group, alert_from_fields)
+
+    def join(self) -> None:
+        """Make the group where it is missing. A new sink gets what comes from now on, not the past."""
+        with stream_errors():
+            try:
+                self._client.execute_command("XGROUP", "CREATE", self._stream, self._group, "$", "MKSTREAM")
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def pending(self) -> list[Alert]:
+        """The events that were read but not acknowledged."""
+        return self._reader.pending()
+
+    def read(self, count: int = _PAGE, block_ms: int = BLOCK_MS) -> list[Alert]:
+        """Up to `count` new events; waits at most `block_ms` for the first."""
+        return self._reader.read(count, block_ms)
+
+    def acknowledge(self, alert: Alert) -> None:
+        """This event has been delivered."""
+        self._reader.acknowledge([alert.id])
+
+
+class _GroupReader(Generic[Entry]):
+    """Reads a stream as a group's one consumer; what is trimmed or not ours is acknowledged and logged."""
+
+    def __init__(
+        self, client: Client, stream: str, group: str, decode: Callable[[str, list[bytes]], Entry]
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._group = group
+        self._decode = decode
+
+    def pending(self) -> list[Entry]:
+        found: list[Entry] = []
+        after = "0"
+        while page := self._page(_PAGE, [], after):
+            found += self._decoded(page)
+            after = page[-1][0].decode()
+        return found
+
+    def read(self, count: int, block_ms: int) -> list[Entry]:
+        return self._decoded(self._page(count, ["BLOCK", max(block_ms, 1)], ">"))  # BLOCK 0 is for ever
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        with stream_errors():
+            self._client.execute_command("XACK", self._stream, self._group, *ids)
+
+    def _page(self, count: int, block: list[Any], after: str) -> list[_RawEntry]:
+        with stream_errors():
+            try:
+                reply = self._client.execute_command(
+                    "XREADGROUP", "GROUP", self._group, _CONSUMER, "COUNT", count, *block,
+                    "STREAMS", self._stream, after,
+                )  # fmt: skip
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
+                ensure_group(self._client, self._stream, self._group)
+                return []
+        return list(reply[0][1]) if reply else []
+
+    def _decoded(self, page: list[_RawEntry]) -> list[Entry]:
+        entries: list[Entry] = []
+        useless: list[str] = []
+        for raw_id, flat in page:
+            entry_id = raw_id.decode()
+            if not flat:
+                log.warning("entry was trimmed before it was handled", stream=self._stream, id=entry_id)
+                useless.append(entry_id)
+                continue
+            try:
+                entries.append(self._decode(entry_id, flat))
+            except StreamError as error:
+                log.warning("entry is not ours", stream=self._stream, id=entry_id, error=str(error))
+                useless.append(entry_id)
+        if useless:
+            self.acknowledge(useless)
+        return entries
+
+
+def _result(entry_id: str, flat: list[bytes]) -> Result:
+    result = result_from_fields(entry_id, flat)
+    if not CAMERA.fullmatch(result.camera):
+        raise StreamError(f"entry {entry_id} is not a result: camera {result.camera!r} is no camera's name")
+    return result
+
+
+def _workers(waiting: int, consumers: list[dict[str, Any]]) -> tuple[Worker, ...]:
+    # A worker that blocks in a read gets a new frame at once: frames that nobody has mean that it does not.
+    unread = waiting > sum(consumer["pending"] for consumer in consumers)
+    return tuple(
+        Worker(
+            name=consumer["name"].decode("utf-8", "replace"),
+            away_s=consumer["idle"] / 1_000,
+            sure="inactive" in consumer or consumer["pending"] > 0 or unread,  # `inactive`: Redis 7.2 on
+        )
+        for consumer in consumers
+    )
