@@ -1,0 +1,215 @@
+"""The Redis side of alerting, on every server of this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from worker.settings import KeepSettings, Settings
+from worker.stream.alerting import LINE, AlertFeed, AlertStore, Saved
+from worker.stream.connection import Client, connect
+from worker.stream.fields import flat_fields, result_to_fields
+from worker.stream.keys import GROUP_INSPECT, LineKeys
+from worker.types import Alert, AlertKind, AlertState, Result, Severity, Verdict
+
+
+@pytest.fixture
+def client(each_settings: Settings) -> Iterator[Client]:
+    client = connect(each_settings.redis)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(client: Client, keys: LineKeys) -> AlertStore:
+    return AlertStore(client, keys, KeepSettings())
+
+
+def publish(client: Client, keys: LineKeys, number: int, camera: str = "c1") -> str:
+    result = Result(
+        frame=f"{number}-0", camera=camera, verdict=Verdict.NG, seq=number, score=0.5, threshold=0.1
+    )
+    entry_id = client.execute_command("XADD", keys.results, "*", *flat_fields(result_to_fields(result)))
+    return entry_id.decode()
+
+
+def alert(number: int = 0) -> Alert:
+    return Alert(
+        f"c1:anomaly:{number}-0",
+        "c1",
+        AlertKind.ANOMALY,
+        AlertState.RAISED,
+        Severity.CRITICAL,
+        opened_at=1,
+        at=1,
+    )
+
+
+def unsettled(client: Client, keys: LineKeys) -> int:
+    return int(client.execute_command("XPENDING", keys.results, "alerting")[0])
+
+
+def test_results_from_before_the_first_start_are_read(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    ids = [publish(client, keys, number) for number in range(3)]
+    assert store.read(block_ms=1) == []  # this made the group
+    assert [result.id for result in store.read(block_ms=1)] == ids
+
+
+def test_a_step_is_state_events_and_acknowledgement(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    store.read(block_ms=1)
+    ids = [publish(client, keys, number) for number in range(2)]
+    store.read(block_ms=1)
+    told = store.commit("c1", Saved(0, "one"), ids, [alert(0), alert(1)])
+    assert told is not None
+    assert len(told) == 2
+    assert [entry[0].decode() for entry in client.execute_command("XRANGE", keys.alerts, "-", "+")] == told
+    assert unsettled(client, keys) == 0
+    assert store.load() == {"c1": Saved(1, "one")}
+    assert store.commit("c1", Saved(1, "two")) == []
+    assert store.load() == {"c1": Saved(2, "two")}
+
+
+def test_a_step_from_an_old_state_does_nothing(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    store.read(block_ms=1)
+    entry_id = publish(client, keys, 0)
+    store.read(block_ms=1)
+    assert store.commit("c1", Saved(0, "first")) == []
+    assert store.commit("c1", Saved(0, "second"), [entry_id], [alert()]) is None
+    assert store.load() == {"c1": Saved(1, "first")}
+    assert unsettled(client, keys) == 1
+    assert client.execute_command("XLEN", keys.alerts) == 0
+
+
+def test_a_step_that_cannot_publish_changes_nothing(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    client.execute_command("SET", keys.alerts, "not a stream")
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        store.commit("c1", Saved(0, "one"), [], [alert()])
+    assert store.load() == {}
+
+
+def test_states_of_cameras_and_of_the_line_are_told_apart(store: AlertStore) -> None:
+    for name in ("c1", "c.2-x_", LINE):
+        assert store.commit(name, Saved(0, name)) == []
+    assert store.load() == {name: Saved(1, name) for name in ("c1", "c.2-x_", LINE)}
+
+
+def test_what_was_read_but_not_settled_is_found_again(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    store.read(block_ms=1)
+    ids = [publish(client, keys, number) for number in range(250)]
+    for _ in range(3):
+        store.read(block_ms=1)
+    store.commit("c1", Saved(0, ""), ids[3:10])
+    reborn = AlertStore(client, keys, KeepSettings())
+    assert [result.id for result in reborn.pending()] == ids[:3] + ids[10:]
+
+
+def test_results_that_were_trimmed_while_pending_are_let_go(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    store.read(block_ms=1)
+    ids = [publish(client, keys, number) for number in range(3)]
+    store.read(block_ms=1)
+    client.execute_command("XTRIM", keys.results, "MAXLEN", 1)
+    assert [result.id for result in store.pending()] == ids[2:]
+    assert unsettled(client, keys) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["hello", "world"],
+        ["camera", "c1", "verdict", "MAYBE"],
+        ["camera", "@line", "verdict", "OK"],
+        ["camera", b"\xff", "verdict", "OK"],
+        ["camera", "c1", "verdict", "OK", "timings", "{"],
+        ["camera", "c1", "verdict", "OK", "regions", "[1]"],
+    ],
+)
+def test_entries_that_are_no_results_are_let_go(
+    client: Client, keys: LineKeys, store: AlertStore, fields: list[str | bytes]
+) -> None:
+    store.read(block_ms=1)
+    client.execute_command("XADD", keys.results, "*", *fields)
+    good = publish(client, keys, 1)
+    assert [result.id for result in store.read(block_ms=1)] == [good]
+    assert unsettled(client, keys) == 1
+
+
+def test_a_flushed_redis_is_begun_afresh(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    store.read(block_ms=1)
+    client.execute_command("FLUSHALL")
+    entry_id = publish(client, keys, 1)
+    assert store.pending() == []  # this made the group again
+    assert [result.id for result in store.read(block_ms=1)] == [entry_id]
+
+
+def test_the_clock_is_that_of_entry_ids(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    entry_ms = int(publish(client, keys, 1).partition("-")[0])
+    assert 0 <= store.now() // 1_000_000 - entry_ms < 5_000
+
+
+def test_a_look_at_a_line_that_does_not_exist_yet(store: AlertStore) -> None:
+    view = store.look()
+    assert (view.waiting, view.workers) == (0, ())
+
+
+def test_a_worker_is_surely_gone_only_where_there_is_work_for_it(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    client.execute_command("XGROUP", "CREATE", keys.frames, GROUP_INSPECT, "0", "MKSTREAM")
+    client.execute_command("XADD", keys.frames, "*", "camera", "c1")
+    for worker in ("a", "b"):
+        client.execute_command("XREADGROUP", "GROUP", GROUP_INSPECT, worker, "STREAMS", keys.frames, ">")
+        client.execute_command("XREADGROUP", "GROUP", GROUP_INSPECT, worker, "STREAMS", keys.frames, "0")
+    time.sleep(0.05)
+    exact = b"inactive" in client.execute_command("XINFO", "CONSUMERS", keys.frames, GROUP_INSPECT)[0]
+    view = store.look()
+    assert view.waiting == 1
+    # Given a has the frame, b may be waiting for one.
+    assert [(worker.name, worker.sure) for worker in view.workers] == [("a", True), ("b", exact)]
+    assert all(0.05 <= worker.away_s < 5 for worker in view.workers)
+    # If a frame waits that nobody takes, nobody is there.
+    client.execute_command("XADD", keys.frames, "*", "camera", "c1")
+    assert [worker.sure for worker in store.look().workers] == [True, True]
+
+
+def publish_alert(store: AlertStore, number: int) -> None:
+    version = store.load().get("c1", Saved()).version
+    assert store.commit("c1", Saved(version, ""), [], [alert(number)])
+
+
+def test_a_new_sink_gets_what_comes_and_an_old_one_what_it_missed(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    publish_alert(store, 0)
+    feed = AlertFeed(client, keys, "webhook")
+    feed.join()
+    publish_alert(store, 1)
+    publish_alert(store, 2)
+    first, second = feed.read(block_ms=1)
+    assert (first.alert_id, second.alert_id) == (alert(1).alert_id, alert(2).alert_id)
+    feed.acknowledge(first)
+    # Given the process dies here, the next one gets what was not acknowledged, then what it missed.
+    publish_alert(store, 3)
+    feed = AlertFeed(client, keys, "webhook")
+    feed.join()
+    assert feed.pending() == [second]
+    assert [one.alert_id for one in feed.read(block_ms=1)] == [alert(3).alert_id]
+
+
+def test_each_sink_has_its_own_place(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    feeds = [AlertFeed(client, keys, name) for name in ("log", "webhook")]
+    for feed in feeds:
+        feed.join()
+    publish_alert(store, 0)
+    assert [len(feed.read(block_ms=1)) for feed in feeds] == [1, 1]
