@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.settings import load
+
 if TYPE_CHECKING:
     from worker.training.calibrate import Calibration
 
@@ -17,21 +19,13 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 @click.command()
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Folder of good images, to its leaves."
-)
-@click.option(
-    "--teacher", required=True, metavar="FILE|random", help="ResNet18 weights (.npz), or random ones."
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the model to."
-)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of good images, to its leaves.")
+@click.option("--teacher", required=True, metavar="FILE|random", help="ResNet18 weights (.npz), or random ones.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write the model to.")
 @click.option("--steps", type=click.IntRange(1), default=150, show_default=True, help="Steps of the fit.")
 @click.option("--batch-size", type=click.IntRange(2), default=8, show_default=True, help="Images a step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same start.")
-@click.option(
-    "--holdout", type=_SHARE, default=0.2, show_default=True, help="Share kept back to calibrate with."
-)
+@click.option("--holdout", type=_SHARE, default=0.2, show_default=True, help="Share kept back to calibrate with.")
 @click.option(
     "--false-reject-rate",
     type=_SHARE,
@@ -61,6 +55,7 @@ def train(
     from worker.training.data import digest, find_images, read_images, split
     from worker.training.weights import read
 
+    limits = load()[0].limits
     paths = find_images(data)
     learned, held_out = split(paths, holdout, seed)
     weights = None if teacher == RANDOM else read(Path(teacher))
@@ -71,20 +66,21 @@ def train(
     from worker.training.make import make_bundle
 
     with _progress(console) as bar:
-        task = bar.add_task("reading", total=len(learned))
-        good = list(read_images(learned, lambda: bar.advance(task)))
-        bar.reset(task, description="fitting", total=steps)
+        reading = bar.add_task("reading", total=len(learned))
+        fitting = bar.add_task("fitting", total=steps)
+
+        def show(step: int, loss: float) -> None:
+            bar.update(fitting, completed=step, description=f"fitting, loss {loss:.3f}")
+
         calibration = make_bundle(
             output,
             weights,
-            good,
-            read_images(held_out),
+            bar.track(read_images(learned, limits), task_id=reading),
+            read_images(held_out, limits),
             recipe=Recipe(steps=steps, batch_size=batch_size, seed=seed),
             false_reject_rate=false_reject_rate,
             data_digest=digest(paths),
-            progress=lambda step, loss: bar.update(
-                task, completed=step, description=f"fitting, loss {loss:.3f}"
-            ),
+            progress=show,
         )
     _report(console, calibration, false_reject_rate)
     click.echo(output)

@@ -29,9 +29,7 @@ class Calibration:
         return self.statistics["promised"] == 1.0
 
 
-def calibrate(
-    scores: Sequence[float], false_reject_rate: float = 0.01, confidence: float = 0.95
-) -> Calibration:
+def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confidence: float = 0.95) -> Calibration:
     """Find the lowest threshold that keeps to the false-reject rate with this confidence.
 
     It is the order statistic that is an upper confidence bound on the (1 - rate) quantile, for any

@@ -1,4 +1,4 @@
-"""From good images to a calibrated bundle: fit, export, score held-out images, calibrate, write the manifest."""
+"""From good images to a calibrated bundle: fit, export, score what was held out, calibrate."""
 
 from __future__ import annotations
 

@@ -59,9 +59,7 @@ def read(path: Path) -> Weights:
             }
         return _checked(fold(entries))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise SourceError(
-            f"teacher {path}: not an .npz of ResNet18 weights by torchvision's names: {error}"
-        ) from error
+        raise SourceError(f"teacher {path}: not an .npz of ResNet18 weights by torchvision's names: {error}") from error
 
 
 def fold(weights: Weights) -> Weights:
@@ -73,9 +71,7 @@ def fold(weights: Weights) -> Weights:
         bias = weights.get(f"{stem}.bias", np.zeros(len(weight))).astype(np.float64)
         norm = _norm_of(stem)
         if f"{norm}.running_var" in weights:
-            scale, shift, mean, variance = (
-                weights[f"{norm}.{part}"].astype(np.float64) for part in _BN_PARTS
-            )
+            scale, shift, mean, variance = (weights[f"{norm}.{part}"].astype(np.float64) for part in _BN_PARTS)
             factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
             bias = shift + (bias - mean) * factor
             weight = weight * factor[:, None, None, None]
