@@ -35,6 +35,8 @@ def open_camera(url: StreamUrl | DeviceUrl, timeout_s: float) -> Capture:
     URL, password included, when that fails. One decoding thread: FFmpeg otherwise decodes as many pictures
     ahead as there are cores, and a live picture would come that much later.
     """
+    # OpenCV's warnings at each try would repeat what is reported here once an outage.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     if isinstance(url, DeviceUrl):
         return cv2.VideoCapture(url.device, cv2.CAP_V4L2)  # gives up a silent device after 10 s by itself
     timeout_ms = round(timeout_s * 1000)
@@ -133,9 +135,7 @@ class CameraSource:
         capture = self._open_capture()
         try:
             if not capture.isOpened():
-                raise SourceError(
-                    f"camera {self._label} cannot be opened: is it on, and address and password right?"
-                )
+                raise SourceError(f"camera {self._label} cannot be opened: is it on, and address and password right?")
             if not self._read(capture):
                 raise SourceError(f"camera {self._label} is connected but sends no picture")
         except BaseException:

@@ -30,15 +30,15 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def natural_key(path: Path) -> tuple[tuple[str | int, ...], ...]:
+def natural_key(path: Path) -> tuple[tuple[tuple[str | int, ...], str], ...]:
     """Sorts `part2` before `part10`, folder by folder."""
     return tuple(_split_numbers(name) for name in path.parts)
 
 
-def _split_numbers(name: str) -> tuple[str | int, ...]:
+def _split_numbers(name: str) -> tuple[tuple[str | int, ...], str]:
     # Text and digits alternate, text first, so equal places hold the same type; the name itself breaks ties.
     pieces = re.split(r"([0-9]+)", name.casefold())
-    return (*(int(piece) if place % 2 else piece for place, piece in enumerate(pieces)), name)
+    return tuple(int(piece) if place % 2 else piece for place, piece in enumerate(pieces)), name
 
 
 def list_folder(folder: Path) -> list[Path]:
@@ -106,9 +106,7 @@ class FilesSource:
         try:
             data = path.read_bytes()
         except OSError as error:
-            self._context.log.warning(
-                "file cannot be read, passed over", file=str(path), error=error.strerror
-            )
+            self._context.log.warning("file cannot be read, passed over", file=str(path), error=error.strerror)
             self._context.tally.add("unreadable")
             return None
         encoding = sniff(data) or IMAGE_SUFFIXES[path.suffix.lower()]

@@ -67,9 +67,7 @@ class ProduceOptions:
             raise SourceError("count, start-seq and deadline-ms must not be negative")
 
 
-def produce(
-    source: Source, publish: Publish, options: ProduceOptions, context: Context | None = None
-) -> Tally:
+def produce(source: Source, publish: Publish, options: ProduceOptions, context: Context | None = None) -> Tally:
     """Publish the source's pictures in order; close the source at the end.
 
     While Redis is away the same frame is tried again until it is back, so that no number is missing. A frame
@@ -147,9 +145,7 @@ class _Sender:
             self._log.warning("frame given up: stopped while redis was away", seq=frame.seq, error=str(error))
             self._tally.add("unsent")
         except FrameError as error:
-            self._log.warning(
-                "frame refused", seq=frame.seq, picture=name, reason=error.reason, error=str(error)
-            )
+            self._log.warning("frame refused", seq=frame.seq, picture=name, reason=error.reason, error=str(error))
             self._tally.add("refused")
         else:
             self._count(frame, receipt)

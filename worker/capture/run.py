@@ -40,9 +40,7 @@ def pair_sources(texts: Sequence[str], camera: str | None) -> dict[str, str]:
     if len(texts) == 1 and (camera or not _is_pair(texts[0])):
         return {_check_camera(camera or "c1"): texts[0]}
     if camera:
-        raise SourceError(
-            "--camera names one source; write several as CAMERA=SOURCE, as in c1=./left c2=./right"
-        )
+        raise SourceError("--camera names one source; write several as c1=./left c2=./right")
     pairs: dict[str, str] = {}
     for text in texts:
         match = _PAIR.fullmatch(text)

@@ -34,9 +34,7 @@ When the queue is full, --policy says what happens: block (wait), drop-oldest or
 
 @click.command(epilog=_EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE | CAMERA=SOURCE...")
-@click.option(
-    "--camera", metavar="NAME", help="Name of the camera, where there is one source.  [default: c1]"
-)
+@click.option("--camera", metavar="NAME", help="Name of the camera of one SOURCE.  [default: c1]")
 @click.option("--fps", type=float, default=0.0, help="Frames a second at most; 0: all, as fast as they come.")
 @click.option(
     "--encoding",
@@ -57,12 +55,14 @@ When the queue is full, --policy says what happens: block (wait), drop-oldest or
     help="name: the file's name without its suffix is the part id; source: only test:// knows of parts.",
 )
 @click.option("--deadline-ms", type=int, default=0, help="A verdict later than this is LATE; 0: no deadline.")
-@click.option(
-    "--policy", metavar="POLICY", help="block, drop-oldest or drop-newest; also LINE_QUEUE__POLICY."
-)
+@click.option("--policy", metavar="POLICY", help="When the queue is full: block, drop-oldest or drop-newest.")
 @click.option("--retry/--no-retry", default=True, show_default=True, help="Wait for a camera that is away.")
 @click.option(
-    "--timeout", type=float, default=10.0, show_default=True, help="A stream silent for so long (s) is away."
+    "--timeout",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Seconds of silence: the stream is away.",
 )
 @settings_options(extra={"policy": "queue.policy"})
 def produce(settings: Settings, sources: tuple[str, ...], camera: str | None, **values: Any) -> None:
@@ -71,15 +71,18 @@ def produce(settings: Settings, sources: tuple[str, ...], camera: str | None, **
     SOURCE is a folder, a glob, an image, a video, rtsp:// or http:// of a network camera, /dev/video0 or its
     number, or test:// for generated parts. Several at once: CAMERA=SOURCE each.
 
-    On SIGTERM or Ctrl-C it ends with what it has in hand. The last line on standard output sums up each camera.
+    On SIGTERM or Ctrl-C it ends with the frame in hand. A JSON line on standard output sums up each camera.
     """
     from worker import logs
+    from worker.capture.measure import served_counts
     from worker.capture.run import pair_sources, run_produce
 
     logs.configure(settings.log, process="produce")
     source_options, produce_options = _read_options(**values)
     pairs = pair_sources(sources, camera)
-    tallies = run_produce(settings, pairs, source_options, produce_options, stop=stop_on_signals())
+    stop = stop_on_signals()
+    with served_counts(settings.metrics) as count:
+        tallies = run_produce(settings, pairs, source_options, produce_options, stop=stop, on_count=count)
     click.echo(json.dumps({name: tally.summarize() for name, tally in tallies.items()}))
 
 
