@@ -95,14 +95,18 @@ def check_cores(device: Device) -> None:
         raise DeviceError(f"device {device}: no core {missing[0]} here; this process may use cores {cores}")
 
 
+def pin(device: Device) -> None:
+    """Keep this process, and every thread that it will start, on the device's cores."""
+    if device.cores:
+        os.sched_setaffinity(0, device.cores)
+
+
 def child_environment(device: Device, base: dict[str, str]) -> dict[str, str]:
     """The environment of the worker process for `device`: set before any framework loads, it touches no other."""
     environment = dict(base)
     threads = str(len(device.cores) or len(os.sched_getaffinity(0)))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[name] = threads
-    if device.kind in VISIBLE_DEVICES:
-        environment[VISIBLE_DEVICES[device.kind]] = str(device.index)
-    elif "gpu" in VISIBLE_DEVICES:
-        environment[VISIBLE_DEVICES["gpu"]] = "-1"
+    for kind, variable in VISIBLE_DEVICES.items():
+        environment[variable] = str(device.index) if kind == device.kind else "-1"
     return environment

@@ -13,14 +13,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError as SourceReadError,
     YamlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SourceReadError,
 )
 
 from worker.devices import parse_devices
@@ -156,9 +166,7 @@ class LogSettings(_Section):
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     line: Name = Field("line1", description="the line's name: the prefix of all its keys")
     devices: str = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
@@ -186,7 +194,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load` hands over: it merges flags, environment and file, and knows where each came from."""
         return (init_settings,)
@@ -290,7 +303,7 @@ def _explain(error: ValidationError, origin: dict[str, str]) -> str:
 
 
 def _nearest(name: str) -> str:
-    known = list(_flatten(Settings().model_dump()))
+    known = list(_flatten(Settings.model_validate({}).model_dump()))
     wanted = name.removeprefix(PREFIX).lower().replace("__", ".")
     close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(close)}? " if close else ""

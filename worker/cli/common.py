@@ -18,7 +18,9 @@ Command = Callable[..., Any]
 _SHARED = {"redis_url": "redis.url", "line": "line", "log_level": "log.level"}
 
 
-def settings_options(extra: dict[str, str] | None = None, *, hand_over: str = "settings") -> Callable[[Command], Command]:
+def settings_options(
+    extra: dict[str, str] | None = None, *, hand_over: str = "settings"
+) -> Callable[[Command], Command]:
     """Add `--config`, `--redis`, `--line` and `--log-level`, and hand the command a ready `settings`.
 
     Args:

@@ -1,9 +1,9 @@
 """A model is a folder: PaddleX's inference export, and beside it our manifest `bundle.json`.
 
-    inference.json or inference.pdmodel   the graph
-    inference.pdiparams                   its parameters
-    inference.yml                         Deploy.transforms: how an image becomes the graph's input
-    bundle.json                           ours: name, version, threshold, sha256 of every file (optional)
+inference.json or inference.pdmodel   the graph
+inference.pdiparams                   its parameters
+inference.yml                         Deploy.transforms: how an image becomes the graph's input
+bundle.json                           ours: name, version, threshold, sha256 of every file (optional)
 """
 
 from __future__ import annotations

@@ -62,14 +62,17 @@ def _decode_raw(frame: Frame) -> Image:
     pixels = np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width, channels)
     if frame.encoding is Encoding.RGB8:
         return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
+    to_rgb = cv2.COLOR_BGR2RGB if frame.encoding is Encoding.BGR8 else cv2.COLOR_GRAY2RGB
+    return np.asarray(cv2.cvtColor(pixels, to_rgb), np.uint8)
 
 
 def _read_header(frame: Frame) -> tuple[int, int]:
     """(width, height) from the header alone; no pixel is decoded and nothing of their size allocated."""
     kind = _kind(frame.data)
     if kind is None:
-        raise ImageError("not_an_image", f"data holds no JPEG, PNG, WebP or BMP image; it begins with {frame.data[:12]!r}")
+        raise ImageError(
+            "not_an_image", f"data holds no JPEG, PNG, WebP or BMP image; it begins with {frame.data[:12]!r}"
+        )
     if kind is not frame.encoding:
         raise ImageError("encoding_mismatch", f"encoding says {frame.encoding}, the bytes are {kind}")
     if kind is Encoding.WEBP:  # Pillow makes room for the whole picture when it opens one
@@ -78,7 +81,8 @@ def _read_header(frame: Frame) -> tuple[int, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning: the limit here is ours
             with PIL.Image.open(io.BytesIO(frame.data), formats=[_PIL_FORMAT[kind]]) as image:
-                return image.size
+                width, height = image.size
+                return width, height
     except PIL.Image.DecompressionBombError as error:
         raise ImageError("too_large", f"{error}; see limits.max_pixels") from error
     except Exception as error:  # a decoder fed with hostile bytes raises whatever it likes
@@ -129,4 +133,4 @@ def _decode_compressed(frame: Frame) -> Image:
         raise ImageError("not_an_image", f"the {frame.encoding} cannot be decoded: {error.err}") from error
     if image is None:
         raise ImageError("not_an_image", f"the {frame.encoding} cannot be decoded: its data are damaged")
-    return image.astype(np.uint8, copy=False)
+    return np.asarray(image, np.uint8)

@@ -27,12 +27,10 @@ _FOOTPRINT = _disk(OPENING_RADIUS)
 
 def opened(anomaly_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Grey opening of an H×W float32 map with a disk of radius 4; equals skimage.morphology.opening."""
-    return cv2.morphologyEx(anomaly_map, cv2.MORPH_OPEN, _FOOTPRINT).astype(np.float32, copy=False)
+    return np.asarray(cv2.morphologyEx(anomaly_map, cv2.MORPH_OPEN, _FOOTPRINT), np.float32)
 
 
-def postprocess(
-    anomaly_map: npt.NDArray[np.float32], threshold: float, image_size: tuple[int, int]
-) -> Prediction:
+def postprocess(anomaly_map: npt.NDArray[np.float32], threshold: float, image_size: tuple[int, int]) -> Prediction:
     """What the map says at this threshold.
 
     Args:

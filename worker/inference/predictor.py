@@ -26,7 +26,12 @@ class Predictor:
 
     @classmethod
     def open(
-        cls, folder: Path, device: Device | None = None, *, engine: str = "paddle", threshold: float | None = None
+        cls,
+        folder: Path,
+        device: Device | None = None,
+        *,
+        engine: str = "paddle",
+        threshold: float | None = None,
     ) -> Predictor:
         """Load a model folder on a device (default: all CPU cores).
 
@@ -60,9 +65,7 @@ class Predictor:
         if not images:
             return []
         maps = self.infer([self.preprocess(image) for image in images])
-        return [
-            self.postprocess(anomaly_map, image.shape[:2]) for anomaly_map, image in zip(maps, images, strict=True)
-        ]
+        return [self.postprocess(anomaly_map, image.shape[:2]) for anomaly_map, image in zip(maps, images, strict=True)]
 
     def warm_up(self, max_batch: int) -> None:
         """Run every batch size once, so that no frame waits while the engine prepares for it.

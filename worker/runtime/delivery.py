@@ -30,9 +30,7 @@ _REDIS_PAUSE_S = 1.0
 class Delivery(threading.Thread):
     """One sink's own thread, so that a slow or dead receiver delays neither decisions nor other sinks."""
 
-    def __init__(
-        self, name: str, sink: Sink, feed: AlertFeed, metrics: AlertMetrics, stop: threading.Event
-    ) -> None:
+    def __init__(self, name: str, sink: Sink, feed: AlertFeed, metrics: AlertMetrics, stop: threading.Event) -> None:
         super().__init__(name=f"sink-{name}", daemon=True)
         self._log = log.bind(sink=name)
         self._sink_name = name

@@ -14,13 +14,38 @@ from redis.retry import Retry
 from worker.errors import StreamError, StreamUnavailable
 from worker.settings import RedisSettings, mask_password
 
-Client = redis.Redis
+
+class Client(redis.Redis):
+    """redis-py's client with every reply as the server sent it: lists, bytes and numbers.
+
+    An entry with a field twice is seen as such, and no time goes into dicts and strings that nobody asked for.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.response_callbacks.clear()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """One command, one raw reply; the errors are redis' own, see `stream_errors`."""
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
 
 # A reader blocks at the server at most this long: well under the shortest time-out (RedisSettings.timeout_s).
 BLOCK_MS = 500
 
 # Error replies that pass by themselves: the server is loading, failing over, full, or busy with a script.
-_PASSING = ("LOADING", "READONLY", "OOM", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "MISCONF", "NOREPLICAS", "UNKILLABLE")
+_PASSING = (
+    "LOADING",
+    "READONLY",
+    "OOM",
+    "BUSY",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "UNKILLABLE",
+)
 
 
 def connect(settings: RedisSettings) -> Client:
@@ -32,9 +57,13 @@ def connect(settings: RedisSettings) -> Client:
         StreamError: the URL cannot be understood.
     """
     url = settings.url.get_secret_value()
-    keepalive = {} if url.startswith("unix://") else {"socket_keepalive": True, "socket_connect_timeout": settings.connect_timeout_s}
+    keepalive = (
+        {}
+        if url.startswith("unix://")
+        else {"socket_keepalive": True, "socket_connect_timeout": settings.connect_timeout_s}
+    )
     try:
-        client = redis.Redis.from_url(
+        client = Client.from_url(
             url,
             protocol=2,
             decode_responses=False,
@@ -46,9 +75,7 @@ def connect(settings: RedisSettings) -> Client:
         )
     except ValueError as error:
         raise StreamError(f"redis.url {mask_password(url)}: {error}") from error
-    # Without the callbacks a reply stays as it came: an entry with a field twice is seen as such, and no
-    # time goes into dicts and strings that nobody asked for.
-    client.response_callbacks.clear()
+    assert isinstance(client, Client)
     return client
 
 
@@ -58,7 +85,7 @@ def stream_errors() -> Iterator[None]:
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        if isinstance(error, redis.AuthenticationError | redis.AuthorizationError):
+        if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
             raise StreamError(f"Redis refuses the login: {error}; see redis.url") from error
         raise StreamUnavailable(f"Redis cannot be reached: {error}") from error
     except redis.ResponseError as error:

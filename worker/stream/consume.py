@@ -61,24 +61,29 @@ class FrameConsumer:
         """A frame that any worker has held for `claim_idle_ms` without finishing it, or None."""
         return self._claim("idle", self._claim_idle_ms, self._cursor)
 
+    @property
+    def swept(self) -> bool:
+        """Whether `recover_idle` has come to the end of the pending frames and begins anew."""
+        return self._cursor == "0-0"
+
     def renew(self, ids: list[str]) -> None:
         """Say that these frames are still in work here, so that nobody takes them over."""
         if ids:
             with stream_errors():
-                self._client.execute_command(
-                    "XCLAIM", self._keys.frames, GROUP_INSPECT, self.name, 0, *ids, "JUSTID"
-                )
+                try:
+                    self._client.execute_command(
+                        "XCLAIM", self._keys.frames, GROUP_INSPECT, self.name, 0, *ids, "JUSTID"
+                    )
+                except redis.ResponseError as error:
+                    if not is_no_group(error):
+                        raise  # without a group there is no lease: the frames are delivered again anyway
 
     def leave(self) -> None:
         """Remove this consumer from the group, unless frames are pending under its name."""
         with stream_errors():
-            pending = self._client.execute_command(
-                "XPENDING", self._keys.frames, GROUP_INSPECT, "-", "+", 1, self.name
-            )
+            pending = self._client.execute_command("XPENDING", self._keys.frames, GROUP_INSPECT, "-", "+", 1, self.name)
             if not pending:
-                self._client.execute_command(
-                    "XGROUP", "DELCONSUMER", self._keys.frames, GROUP_INSPECT, self.name
-                )
+                self._client.execute_command("XGROUP", "DELCONSUMER", self._keys.frames, GROUP_INSPECT, self.name)
 
     def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
         keys = self._keys

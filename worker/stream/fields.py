@@ -17,7 +17,7 @@ from worker.types import Alert, AlertKind, AlertState, Encoding, Frame, Region, 
 Fields = dict[str, str | bytes]
 
 FRAME_FIELDS = frozenset(
-    "camera data encoding width height seq captured_at part_id deadline_ms reply_to".split()
+    ["camera", "data", "encoding", "width", "height", "seq", "captured_at", "part_id", "deadline_ms", "reply_to"]
 )
 CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -73,7 +73,7 @@ def read_ledger(client: Client, keys: LineKeys) -> Ledger:
         pipeline = client.pipeline(transaction=True)
         pipeline.response_callbacks = client.response_callbacks
         for command in commands:
-            pipeline.execute_command(*command)
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
         replies = pipeline.execute(raise_on_error=False)
         for reply in replies[:4]:
             if isinstance(reply, Exception):
@@ -102,9 +102,7 @@ def _ledger(
     pending: int,
 ) -> Ledger:
     verdicts = {verdict.value: books.get(f"verdict:{verdict.value}", 0) for verdict in Verdict}
-    dropped = {
-        name.removeprefix("dropped:"): n for name, n in sorted(books.items()) if name.startswith("dropped:")
-    }
+    dropped = {name.removeprefix("dropped:"): n for name, n in sorted(books.items()) if name.startswith("dropped:")}
     counted = books.get("produced", 0)
     ended = sum(verdicts.values()) + books.get("dead", 0) + sum(dropped.values())
     # The server's own count includes what foreign clients added; a stream restored from an older server or

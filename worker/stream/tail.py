@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 from worker.errors import StreamError
 from worker.stream.connection import BLOCK_MS, Client, stream_errors
@@ -27,7 +27,7 @@ def last_id(client: Client, stream: str) -> str:
     return page[0][0].decode() if page else "0-0"
 
 
-class Tail:
+class Tail(Generic[Entry]):
     """Follows a stream from an id on; after StreamUnavailable call `read` again, nothing is skipped."""
 
     def __init__(self, client: Client, stream: str, decode: Decode[Entry], after: str) -> None:
@@ -53,7 +53,7 @@ class Tail:
             yield from self.read()
 
 
-def _decoded(page: Iterator[tuple[bytes, list[bytes]]], decode: Decode[Entry]) -> Iterator[Entry]:
+def _decoded(page: Iterable[tuple[bytes, list[bytes]]], decode: Decode[Entry]) -> Iterator[Entry]:
     for entry_id, flat in page:
         try:
             yield decode(entry_id.decode(), flat)

@@ -17,6 +17,9 @@ with warnings.catch_warnings():
     import paddle
     import paddle.inference
 
+# Its handlers would end the process at SIGTERM, with a C++ trace, before the frames in hand got their verdicts.
+paddle.disable_signal_handler()
+
 _GPU_MEMORY_MB = 256  # what the pool begins with; it grows
 # oneDNN caches its work for this many input shapes: one a batch size, or it begins anew at every change.
 _CACHED_SHAPES = 512

@@ -1,0 +1,107 @@
+"""`line-worker dead`: look at dead letters, replay them, delete them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from worker.cli.common import settings_options
+from worker.errors import SettingsError
+from worker.settings import Settings
+from worker.stream.connection import connect
+from worker.stream.dead import DeadLetter, DeadLetters
+from worker.stream.keys import LineKeys
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  line-worker dead list --camera c1 --reason truncated
+  line-worker dead show 1700000000000-0 --save bad.jpg     the letter's id, or its frame's
+  line-worker dead replay 1700000000000-0                  inspect it again
+  line-worker dead replay --all --reason max_attempts
+  line-worker dead purge --all"""
+)
+def dead() -> None:
+    """Frames that could not be inspected, with the reason."""
+
+
+@dead.command("list")
+@click.option("--camera", help="Only this camera's.")
+@click.option("--reason", help="Only with this reason.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines.")
+@settings_options()
+def list_letters(settings: Settings, camera: str | None, reason: str | None, as_json: bool) -> None:
+    """List dead letters, oldest first."""
+    for letter in _letters(settings).list(camera=camera, reason=reason):
+        if as_json:
+            click.echo(json.dumps(letter.as_dict()))
+        else:
+            at = datetime.fromtimestamp(letter.dead_at / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            click.echo(f"{letter.id}  {at}  {letter.camera:<12} {letter.reason:<18} {letter.error}")
+
+
+@dead.command()
+@click.argument("letter_id")
+@click.option("--save", type=click.File("wb"), help="Write the image's bytes to this file.")
+@settings_options()
+def show(settings: Settings, letter_id: str, save: click.File | None) -> None:
+    """Show one dead letter whole."""
+    letter = _letters(settings).get(letter_id)
+    click.echo(json.dumps(letter.as_dict(), indent=2))
+    if save is not None:
+        save.write(letter.original.get("data", b""))  # type: ignore[attr-defined]
+
+
+@dead.command()
+@click.argument("letter_ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All, or all that --camera and --reason leave.")
+@click.option("--camera", help="Only this camera's.")
+@click.option("--reason", help="Only with this reason.")
+@settings_options()
+def replay(
+    settings: Settings, letter_ids: tuple[str, ...], everything: bool, camera: str | None, reason: str | None
+) -> None:
+    """Put dead letters back on the queue, as new frames."""
+    letters = _letters(settings)
+    for letter in _chosen(letters, letter_ids, everything, camera, reason):
+        click.echo(f"{letter.id} replayed as frame {letters.replay(letter)}")
+
+
+@dead.command()
+@click.argument("letter_ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All, or all that --camera and --reason leave.")
+@click.option("--camera", help="Only this camera's.")
+@click.option("--reason", help="Only with this reason.")
+@settings_options()
+def purge(
+    settings: Settings, letter_ids: tuple[str, ...], everything: bool, camera: str | None, reason: str | None
+) -> None:
+    """Delete dead letters for good; the ledger goes on counting them as dead."""
+    letters = _letters(settings)
+    for letter in _chosen(letters, letter_ids, everything, camera, reason):
+        letters.purge(letter)
+        click.echo(f"{letter.id} deleted")
+
+
+def _letters(settings: Settings) -> DeadLetters:
+    return DeadLetters(connect(settings.redis), LineKeys(settings.line))
+
+
+def _chosen(
+    letters: DeadLetters,
+    letter_ids: tuple[str, ...],
+    everything: bool,
+    camera: str | None,
+    reason: str | None,
+) -> Iterator[DeadLetter]:
+    """The letters that are meant, fixed before the first is touched: a replay may die again at once."""
+    if bool(letter_ids) == everything:
+        raise SettingsError("name letters by their ids, or --all (with --camera and --reason to narrow it)")
+    if everything:
+        yield from list(letters.list(camera=camera, reason=reason))
+    else:
+        yield from [letters.get(letter_id) for letter_id in letter_ids]

@@ -1,0 +1,83 @@
+"""A worker process: `python -m worker.runtime.child`, started by the supervisor only.
+
+Its first line of standard input is what it is to do, as JSON; when its standard input ends, its supervisor is
+gone and it drains and leaves. Nothing heavy is imported before it is pinned to its cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from worker.devices import Device, check_cores, parse_devices, pin
+from worker.errors import LineError, SettingsError
+from worker.settings import Settings, from_json
+
+
+def main() -> None:
+    """Run one worker; the exit code says how it ended, the reason file why."""
+    order = json.loads(sys.stdin.readline())
+    reason = Path(order["reason_file"])
+    try:
+        _run(order)
+    except LineError as error:
+        reason.write_text(str(error))
+        _leave(error.exit_code)
+    except BaseException as error:
+        reason.write_text(f"{type(error).__name__}: {error}")
+        _leave(1)
+    _leave(0)
+
+
+def _run(order: dict[str, str]) -> None:
+    settings, device, name = from_json(order["settings"]), parse_devices(order["device"])[0], order["name"]
+    stop = threading.Event()
+    _catch_signals(stop)
+    threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
+    check_cores(device)
+    pin(device)
+    _inspect(settings, device, name, Path(order["progress_file"]), stop)
+
+
+def _inspect(settings: Settings, device: Device, name: str, progress_file: Path, stop: threading.Event) -> None:
+    import cv2
+
+    from worker import logs
+    from worker.inference.predictor import Predictor
+    from worker.metrics import WorkerMetrics
+    from worker.runtime.inspect import Worker
+    from worker.runtime.progress import Progress
+
+    cv2.setNumThreads(1)  # decoding has its threads already; OpenCV's own would fight the device for the cores
+    logs.configure(settings.log, worker=name)
+    progress = Progress(progress_file)
+    if settings.model is None:
+        raise SettingsError("model: name a model folder with --model or LINE_MODEL")
+    predictor = Predictor.open(settings.model, device, engine=settings.engine, threshold=settings.threshold)
+    _catch_signals(stop)  # again: a framework may have taken the signals for itself while it was loaded
+    predictor.warm_up(settings.batch.max_batch)
+    Worker(settings, device, name, predictor, progress, WorkerMetrics(name), stop).run()
+
+
+def _catch_signals(stop: threading.Event) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
+
+
+def _follow_parent(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
+def _leave(code: int) -> None:
+    """End at once: native threads of a framework must not hold up an exit that is decided."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What the three stages of a worker hand to each other, and the frames it has in hand."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.types import Frame
+
+Item = TypeVar("Item")
+_PATIENCE_S = 0.5  # how long a stage waits before it stamps its progress and looks again
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A frame ready for the device. `input` is 3×h×w float32; `ready_at` is monotonic seconds."""
+
+    frame: Frame
+    input: npt.NDArray[np.float32]
+    image_size: tuple[int, int]
+    ready_at: float
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Inferred:
+    """A prepared frame with its anomaly map, H×W float32."""
+
+    prepared: Prepared
+    anomaly_map: npt.NDArray[np.float32]
+
+
+class HandOver(Generic[Item]):
+    """A bounded queue between two stages. A stage that waits at it goes on stamping its progress."""
+
+    def __init__(self, size: int) -> None:
+        self._queue: queue.Queue[Item] = queue.Queue(size)
+        self.closed = threading.Event()
+
+    def put(self, item: Item, stamp: Callable[[], None]) -> None:
+        """Hand an item on, waiting for room."""
+        while True:
+            try:
+                self._queue.put(item, timeout=_PATIENCE_S)
+            except queue.Full:
+                stamp()
+            else:
+                return
+
+    def get(self, timeout_s: float = _PATIENCE_S) -> Item | None:
+        """The next item, or None when none came in time."""
+        try:
+            return self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is in it and nothing will come."""
+        return self.closed.is_set() and self._queue.empty()
+
+
+class InHand:
+    """The frames that this worker has read and not ended: bounds what it takes, and is what it renews."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._ids: set[str] = set()
+        self._changed = threading.Condition()
+
+    def add(self, frame_id: str) -> None:
+        """Take a frame in hand."""
+        with self._changed:
+            self._ids.add(frame_id)
+
+    def remove(self, frame_id: str) -> None:
+        """Let a frame go: it is ended, or left to be delivered again."""
+        with self._changed:
+            self._ids.discard(frame_id)
+            self._changed.notify_all()
+
+    def ids(self) -> list[str]:
+        """What is in hand now."""
+        with self._changed:
+            return list(self._ids)
+
+    def wait_for_room(self, timeout_s: float = _PATIENCE_S) -> int:
+        """How many more may be taken; waits a while for the first place."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._ids) < self._capacity, timeout_s)
+            return self._capacity - len(self._ids)
+
+    def wait_until_empty(self, timeout_s: float = _PATIENCE_S) -> bool:
+        """Whether nothing is in hand; waits a while for it."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._ids, timeout_s)

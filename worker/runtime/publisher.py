@@ -1,0 +1,92 @@
+"""The publisher stage: turns anomaly maps into results and commits them, a batch by one script call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from worker.errors import StreamUnavailable
+from worker.inference.predictor import Predictor
+from worker.metrics import WorkerMetrics
+from worker.runtime.handover import HandOver, Inferred, InHand
+from worker.runtime.progress import Progress
+from worker.runtime.retry import Outage
+from worker.runtime.verdict import Origin, predicted
+from worker.stream.commit import Committer, Dead, Finished, Outcome
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    """Runs in a thread of its own until its hand-over is closed and empty."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        predictor: Predictor,
+        origin: Origin,
+        in_hand: InHand,
+        incoming: HandOver[list[Inferred | Outcome]],
+        progress: Progress,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._committer = committer
+        self._predictor = predictor
+        self._origin = origin
+        self._in_hand = in_hand
+        self._incoming = incoming
+        self._progress = progress
+        self._metrics = metrics
+
+    def run(self) -> None:
+        """Publish until the hand-over is closed and empty."""
+        while not self._incoming.drained:
+            self._stamp()
+            if items := self._incoming.get():
+                self._commit([self._finish(item) if isinstance(item, Inferred) else item for item in items])
+
+    def _stamp(self) -> None:
+        self._progress.stamp("publisher")
+
+    def _finish(self, item: Inferred) -> Finished:
+        started = time.perf_counter()
+        prepared = item.prepared
+        prediction = self._predictor.postprocess(item.anomaly_map, prepared.image_size)
+        prepared.timings_ms["postprocess"] = (time.perf_counter() - started) * 1e3
+        frame = prepared.frame
+        result = predicted(frame, prediction, prepared.timings_ms, self._origin, time.time_ns())
+        return Finished(result, frame.reply_to)
+
+    def _commit(self, batch: Sequence[Outcome]) -> None:
+        """Commit, as often as it takes: until Redis answers nobody knows whether these frames are ended."""
+        started = time.perf_counter()
+        outage = Outage("publisher")
+        while True:
+            self._stamp()
+            try:
+                ended = self._committer.commit(batch)
+            except StreamUnavailable as error:
+                outage.wait(error)
+            else:
+                outage.over()
+                break
+        commit_s = time.perf_counter() - started
+        for outcome, here in zip(batch, ended, strict=True):
+            self._in_hand.remove(outcome.result.frame if isinstance(outcome, Finished) else outcome.frame)
+            if here:
+                self._measure(outcome, commit_s)
+        self._progress.add_finished(len(batch))
+        if not all(ended):
+            log.info("frames were ended by another worker", count=ended.count(False))
+
+    def _measure(self, outcome: Outcome, commit_s: float) -> None:
+        if isinstance(outcome, Dead):
+            return
+        result = outcome.result
+        for stage, value_ms in result.timings.items():
+            self._metrics.stage_seconds.labels(stage).observe(value_ms / 1e3)
+        self._metrics.stage_seconds.labels("commit").observe(commit_s)
+        latency_s = max(0.0, (time.time_ns() - result.published_at) / 1e9)
+        self._metrics.latency_seconds.labels(result.camera).observe(latency_s)

@@ -1,0 +1,150 @@
+"""One place in the pool: a device, and the worker process that serves it, life after life."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from worker.devices import Device, child_environment
+from worker.runtime.progress import Progress
+from worker.settings import Settings, inherited_environment, to_json
+
+log = structlog.get_logger()
+
+_LONGEST_BACKOFF_S = 30.0
+_SHARE_WINDOW_S = 5.0
+
+
+def worker_name(device: Device, slot: int) -> str:
+    """The consumer's name, the same after every restart: host, device, slot."""
+    return f"{socket.gethostname()}:{device}:{slot}"
+
+
+class Slot:
+    """Starts, watches and restarts one worker. All times are monotonic seconds."""
+
+    def __init__(self, settings: Settings, device: Device, name: str, folder: Path) -> None:
+        self.device = device
+        self.name = name
+        self.restarts: dict[str, int] = {}
+        self.fruitless = 0
+        self._settings = settings
+        self._stem = folder / name.replace(":", "_")
+        self._folder = folder
+        self._progress = Progress(self._stem.with_suffix(".progress"))
+        self._reason_file = self._stem.with_suffix(".reason")
+        self._process: subprocess.Popen[str] | None = None
+        self._killed_for = ""
+        self._start_at = 0.0
+        self._started = 0.0
+        self._share = 0.0
+        self._measured = (time.monotonic(), 0.0)  # when, and the device's busy seconds then
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    def start_when_due(self) -> None:
+        """Start a worker unless its backoff is still running."""
+        if self._process is not None or time.monotonic() < self._start_at:
+            return
+        self._progress.reset()
+        self._reason_file.unlink(missing_ok=True)
+        self._killed_for = ""
+        self._started = time.monotonic()
+        environment = child_environment(self.device, inherited_environment())
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "worker.runtime.child"], stdin=subprocess.PIPE, env=environment, text=True
+        )
+        order = {
+            "settings": to_json(self._settings),
+            "device": str(self.device),
+            "name": self.name,
+            "progress_file": str(self._stem.with_suffix(".progress")),
+            "reason_file": str(self._reason_file),
+        }
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died at once; the next look at it says why
+        log.info("worker started", worker=self.name, pid=self._process.pid)
+
+    def ended(self) -> tuple[int, str] | None:
+        """Exit code and reason of a process that has ended since the last look, or None."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process = None
+        reason = self._reason_file.read_text() if self._reason_file.exists() else ""
+        if not reason:
+            reason = self._killed_for or (f"killed by signal {-code}" if code < 0 else f"exit code {code}")
+        return code, reason
+
+    def plan_restart(self, reason: str) -> None:
+        """Count the death and set the backoff. A life that finished a frame was no fruitless one."""
+        self.fruitless = 0 if self._progress.finished else self.fruitless + 1
+        kind = "hang" if self._killed_for else "crash"
+        self.restarts[kind] = self.restarts.get(kind, 0) + 1
+        pause = min(_LONGEST_BACKOFF_S, self._settings.work.backoff_s * 2 ** max(0, self.fruitless - 1))
+        self._start_at = time.monotonic() + pause
+        log.error("worker died", worker=self.name, reason=reason, restart_in_s=pause, fruitless=self.fruitless)
+
+    def kill_if_hung(self, grace_s: float) -> None:
+        """Kill a worker whose stalest stage made no progress for too long, or that does not get ready.
+
+        Args:
+            grace_s: time that passed without us looking (we were stopped ourselves); it does not count.
+        """
+        if self._process is None or self._killed_for:
+            return
+        work, now = self._settings.work, time.monotonic() - grace_s
+        stage, stamp = self._progress.stalest()
+        if self._progress.ready and now - stamp > work.hang_timeout_s:
+            self._killed_for = f"hung: stage {stage} made no progress for {work.hang_timeout_s:g} s"
+        elif not self._progress.ready and now - self._started > work.start_timeout_s:
+            self._killed_for = f"not ready after {work.start_timeout_s:g} s"
+        if self._killed_for:
+            log.error("worker killed", worker=self.name, reason=self._killed_for)
+            self._process.kill()
+
+    def measure(self) -> None:
+        """Take the share of the last few seconds that the device was at work."""
+        then, busy_then = self._measured
+        now, busy = time.monotonic(), self._progress.busy_s
+        if now - then >= _SHARE_WINDOW_S:
+            self._share = min(1.0, max(0.0, busy - busy_then) / (now - then))
+            self._measured = (now, busy)
+
+    def terminate(self) -> None:
+        """Ask the worker to drain."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def status(self) -> dict[str, Any]:
+        """For the metrics: see `WorkersCollector`."""
+        up = self._process is not None and self._progress.ready
+        return {
+            "worker": self.name,
+            "device": str(self.device),
+            "up": int(up),
+            "busy_share": self._share,
+            "restarts": dict(self.restarts),
+        }

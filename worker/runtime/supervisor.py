@@ -1,0 +1,114 @@
+"""The supervisor: one worker process a device, restarted when it dies, killed when it hangs, drained at the end.
+
+It never imports a framework: a worker chooses its device in its own environment before any is loaded.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from worker.devices import check_cores, parse_devices
+from worker.errors import CrashLoop, SettingsError
+from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
+from worker.runtime.slot import Slot, worker_name
+from worker.settings import Settings
+from worker.stream.connection import connect
+from worker.stream.keys import LineKeys
+from worker.stream.ledger import read_ledger
+
+log = structlog.get_logger()
+
+_TICK_S = 0.2
+_CONFIGURATION = SettingsError.exit_code
+
+
+class Supervisor:
+    """Runs the pool until `stop` is set.
+
+    Raises:
+        DeviceError: a device string names what this machine has not.
+        SettingsError: a worker found a fault that no restart mends (model, device, metrics port).
+        CrashLoop: workers died again and again without finishing a frame.
+    """
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        if settings.model is None:
+            raise SettingsError("model: name a model folder with --model or LINE_MODEL")
+        self._settings = settings
+        self._stop = stop
+        self._devices = parse_devices(settings.devices)
+        for device in self._devices:
+            check_cores(device)
+        self._slots: list[Slot] = []
+
+    def run(self) -> None:
+        """Start the workers and watch over them; returns when they have drained."""
+        folder = Path(tempfile.mkdtemp(prefix="line-worker-"))
+        try:
+            self._slots = [
+                Slot(self._settings, device, worker_name(device, number), folder)
+                for number, device in enumerate(self._devices)
+            ]
+            stop_serving = self._serve_metrics(folder)
+            try:
+                self._watch()
+            finally:
+                self._drain()
+                stop_serving()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def status(self) -> list[dict[str, Any]]:
+        """The workers as the metrics show them."""
+        return [slot.status() for slot in self._slots]
+
+    def _watch(self) -> None:
+        looked = time.monotonic()
+        while not self._stop.is_set():
+            now = time.monotonic()
+            unwatched_s = max(0.0, now - looked - 10 * _TICK_S)  # we were stopped, or the box slept
+            looked = now
+            for slot in self._slots:
+                if ended := slot.ended():
+                    self._judge(slot, *ended)
+                slot.kill_if_hung(unwatched_s)
+                slot.start_when_due()
+                slot.measure()
+            self._stop.wait(_TICK_S)
+
+    def _judge(self, slot: Slot, code: int, reason: str) -> None:
+        """What a death means: a fault of the settings, a crash loop, or a restart."""
+        if code == _CONFIGURATION:
+            raise SettingsError(reason)
+        slot.plan_restart(reason)
+        if slot.fruitless > self._settings.work.max_restarts:
+            raise CrashLoop(
+                f"worker {slot.name} died {slot.fruitless} times in a row without finishing a frame; last: {reason}"
+            )
+
+    def _drain(self) -> None:
+        """Ask all workers to finish what they have in hand; kill those that take too long."""
+        for slot in self._slots:
+            slot.terminate()
+        deadline = time.monotonic() + self._settings.work.drain_timeout_s
+        while any(slot.running and slot.ended() is None for slot in self._slots) and time.monotonic() < deadline:
+            time.sleep(_TICK_S / 4)
+        for slot in self._slots:
+            if slot.running:
+                log.warning("worker did not drain in time; killed", worker=slot.name)
+                slot.kill()
+
+    def _serve_metrics(self, folder: Path) -> Any:
+        settings = self._settings
+        registry = merged_registry(folder)
+        client, keys = connect(settings.redis), LineKeys(settings.line)
+        registry.register(LedgerCollector(settings.line, lambda: read_ledger(client, keys).as_dict()))
+        registry.register(WorkersCollector(self.status))
+        return serve(registry, settings.metrics.host, settings.metrics.port)

@@ -1,0 +1,79 @@
+"""The verdict on a frame, and the result that carries it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.inference.postprocess import encode_label_map
+from worker.types import Frame, Prediction, Result, Verdict
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who says it: stands on every result of a worker."""
+
+    model: str
+    engine: str
+    device: str
+    worker: str
+
+
+def lateness_ms(frame: Frame, now_ns: int) -> float:
+    """Milliseconds past the frame's deadline; 0 or less while there is time, or no deadline."""
+    if not frame.deadline_ms:
+        return 0.0
+    return (now_ns - frame.captured_at) / _NS_PER_MS - frame.deadline_ms
+
+
+def predicted(
+    frame: Frame, prediction: Prediction, timings_ms: dict[str, float], origin: Origin, now_ns: int
+) -> Result:
+    """The result of an inspected frame. Past its deadline it is LATE, whatever the model said."""
+    verdict, reason = prediction.verdict, ""
+    if verdict is Verdict.INVALID:
+        reason = "score_not_finite"
+    late_ms = lateness_ms(frame, now_ns)
+    if late_ms > 0:
+        reason = f"{late_ms:.0f} ms past the deadline of {frame.deadline_ms} ms; would be {verdict}"
+        verdict = Verdict.LATE
+    return Result(
+        frame=frame.id,
+        camera=frame.camera,
+        verdict=verdict,
+        seq=frame.seq,
+        part_id=frame.part_id,
+        captured_at=frame.captured_at,
+        published_at=frame.published_at,
+        reason=reason,
+        score=prediction.score,
+        threshold=prediction.threshold,
+        size=prediction.label_map.shape[:2],
+        image_size=prediction.image_size,
+        label_map=encode_label_map(prediction.label_map),
+        regions=prediction.regions,
+        model=origin.model,
+        engine=origin.engine,
+        device=origin.device,
+        worker=origin.worker,
+        timings={stage: round(value, 3) for stage, value in timings_ms.items()},
+    )
+
+
+def too_late(frame: Frame, late_ms: float, origin: Origin) -> Result:
+    """The result of a frame whose deadline passed before the device could look at it."""
+    return Result(
+        frame=frame.id,
+        camera=frame.camera,
+        verdict=Verdict.LATE,
+        seq=frame.seq,
+        part_id=frame.part_id,
+        captured_at=frame.captured_at,
+        published_at=frame.published_at,
+        reason=f"{late_ms:.0f} ms past the deadline of {frame.deadline_ms} ms; not inspected",
+        model=origin.model,
+        engine=origin.engine,
+        device=origin.device,
+        worker=origin.worker,
+    )
