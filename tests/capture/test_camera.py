@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import cv2
 import numpy as np
 import pytest
 
-from worker.capture.camera import CameraSource, Newest
+from worker.capture.camera import CameraSource, Newest, open_camera
 from worker.capture.context import Context
 from worker.capture.open import SourceOptions, open_source
 from worker.capture.outage import Backoff
 from worker.capture.source import Picture
+from worker.capture.url import DeviceUrl
 from worker.errors import SourceError
 
 from .conftest import Log
@@ -148,3 +151,65 @@ def test_the_newest_replaces_what_was_not_taken() -> None:
     assert taken is not None
     assert taken.name == "b"
     assert newest.take(threading.Event()) is None
+
+
+class _Snapshots(BaseHTTPRequestHandler):
+    """Motion JPEG over HTTP, as simple cameras serve it; three pictures a connection."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        for level in (50, 100, 150):
+            data = cv2.imencode(".jpg", np.full((48, 64, 3), level, np.uint8))[1].tobytes()
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            self.wfile.write(head.encode() + data + b"\r\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_motion_jpeg_over_http_is_read(context: Context) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Snapshots) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = SourceOptions(timeout_s=3, reconnect=False)
+        source = open_source(f"http://127.0.0.1:{server.server_port}/video", options, context)
+        picture = next(iter(source))
+        source.close()
+        server.shutdown()
+    assert picture.image is not None
+    assert round(float(picture.image.mean())) in {50, 100, 150}
+
+
+class _Stubborn:
+    """A device that takes no size but its own."""
+
+    def __init__(self, *_: object) -> None:
+        self.asked: dict[int, float] = {}
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def set(self, name: int, value: float) -> bool:
+        self.asked[name] = value
+        return True
+
+    def get(self, name: int) -> float:
+        return {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}[name]
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_device_that_gives_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", _Stubborn)
+    with pytest.raises(SourceError, match="gives 640x480, not 1920xany"):
+        open_camera(DeviceUrl(0, width=1920), 1)
+    capture = open_camera(DeviceUrl(0, width=640, height=480, fps=30, fourcc="MJPG"), 1)
+    assert isinstance(capture, _Stubborn)
+    assert list(capture.asked) == [
+        cv2.CAP_PROP_FOURCC,
+        cv2.CAP_PROP_FRAME_WIDTH,
+        cv2.CAP_PROP_FRAME_HEIGHT,
+        cv2.CAP_PROP_FPS,
+    ]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 
+from worker.capture.measure import served_counts
 from worker.capture.open import SourceOptions
 from worker.capture.produce import ProduceOptions
 from worker.capture.run import pair_sources, run_produce
 from worker.errors import SourceError
-from worker.settings import Settings
+from worker.settings import Settings, load
 from worker.stream.connection import Client
 from worker.stream.fields import frame_from_fields
 from worker.stream.keys import LineKeys
@@ -140,3 +143,14 @@ def test_sources_are_paired_with_cameras(tmp_path: Path, monkeypatch: pytest.Mon
 def test_cameras_that_are_not_clear_are_refused(texts: list[str], camera: str | None, hint: str) -> None:
     with pytest.raises(SourceError, match=hint):
         pair_sources(texts, camera)
+
+
+def test_counts_are_served_as_metrics(redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    settings = load({"redis.url": redis_url, "metrics.produce_port": port})[0]
+    with served_counts(settings.metrics) as count:
+        options = ProduceOptions(count=2)
+        run_produce(settings, {"c1": SMALL}, SourceOptions(), options, stop=threading.Event(), on_count=count)
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert 'line_produced_frames_total{camera="c1",outcome="published"} 2.0' in text

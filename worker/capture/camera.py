@@ -34,14 +34,36 @@ def open_camera(url: StreamUrl | DeviceUrl, timeout_s: float) -> Capture:
     The backend is named: with any backend allowed, OpenCV tries an image sequence too, and prints the whole
     URL, password included, when that fails. One decoding thread: FFmpeg otherwise decodes as many pictures
     ahead as there are cores, and a live picture would come that much later.
+
+    Raises:
+        SourceError: a camera of this machine gives another size than it was asked for.
     """
     # OpenCV's warnings at each try would repeat what is reported here once an outage.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     if isinstance(url, DeviceUrl):
-        return cv2.VideoCapture(url.device, cv2.CAP_V4L2)  # gives up a silent device after 10 s by itself
+        return _open_device(url)
     timeout_ms = round(timeout_s * 1000)
     parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
     return cv2.VideoCapture(url.url, cv2.CAP_FFMPEG, [*parameters, cv2.CAP_PROP_N_THREADS, 1])
+
+
+def _open_device(url: DeviceUrl) -> Capture:
+    # V4L2 gives up a silent device after 10 s by itself. The format goes first: it limits sizes and rates.
+    capture = cv2.VideoCapture(url.device, cv2.CAP_V4L2)
+    if url.fourcc:
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*url.fourcc))
+    sides = {cv2.CAP_PROP_FRAME_WIDTH: url.width, cv2.CAP_PROP_FRAME_HEIGHT: url.height}
+    for name, value in (sides | {cv2.CAP_PROP_FPS: url.fps}).items():
+        if value:
+            capture.set(name, value)
+    given = [round(capture.get(name)) for name in sides]
+    if capture.isOpened() and any(side not in (0, got) for side, got in zip(sides.values(), given, strict=True)):
+        capture.release()
+        raise SourceError(
+            f"camera {url.label} gives {given[0]}x{given[1]}, not {url.width or 'any'}x{url.height or 'any'}; "
+            "`v4l2-ctl --list-formats-ext` lists what it can, larger sizes often with fourcc=MJPG only"
+        )
+    return capture
 
 
 class Newest:

@@ -1,11 +1,13 @@
 """The grammar of a source: one text that says where the pictures come from.
 
-parts/                      a folder, with all folders below, in natural order
-'parts/*.png'  part.jpg     a glob, one image
-line.mp4                    a video file
-rtsp://user:pass@cam/main   a network stream: rtsp, rtsps, http, https
-/dev/video0  0              a camera of this machine, by device or by index
-test://?seed=1&count=100    generated parts: seed, size, count
+One of:
+    parts/                      a folder, with all folders below, in natural order
+    'parts/*.png'  part.jpg     a glob, one image
+    line.mp4                    a video file
+    rtsp://user:pass@cam/main   a network stream: rtsp, rtsps, http, https
+    /dev/video0  0              a camera of this machine, by device or by index
+    '0?width=1920&height=1080'  … told what to send: width, height, fps, fourcc (as in MJPG)
+    test://?seed=1&count=100    generated parts: seed, size, count
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SCHEMES = (*STREAM_SCHEMES, "test")
 _EXAMPLES = "a folder, a glob, an image, a video, rtsp://…, http://…, /dev/video0, 0, test://"
 _TEST_KEYS = {"seed": (0, 2**32 - 1), "size": (64, 4096), "count": (0, 10**9)}
+_DEVICE_KEYS = {"width": (16, 32_768), "height": (16, 32_768), "fps": (1, 1000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,13 @@ class StreamUrl:
 
 @dataclass(frozen=True, slots=True)
 class DeviceUrl:
-    """A camera of this machine: an index, or a path below /dev."""
+    """A camera of this machine: an index, or a path below /dev. What is 0 or empty is left to the camera."""
 
     device: int | str
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+    fourcc: str = ""
 
     @property
     def label(self) -> str:
@@ -74,10 +81,8 @@ def parse_source(text: str) -> SourceUrl:
     text = text.strip()
     if not text or not text.isprintable():
         raise SourceError(f"the source is empty or not printable; give {_EXAMPLES}")
-    if re.fullmatch(r"[0-9]{1,3}", text):
-        return DeviceUrl(int(text))
-    if text.startswith("/dev/"):
-        return DeviceUrl(text)
+    if match := re.fullmatch(r"([0-9]{1,3}|/dev/[^?]+)(?:\?(.*))?", text):
+        return _parse_device(match[1], match[2] or "")
     scheme, separator, _ = text.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         return FilesUrl(text)
@@ -120,20 +125,38 @@ def _parse_stream(text: str) -> StreamUrl:
             "write / @ : # ? and % in a password as %2F %40 %3A %23 %3F and %25"
         )
     host = f"[{host}]" if ":" in host else host
+    text = parts.scheme + text[len(parts.scheme) :]  # FFmpeg knows its protocols in lower case only
     return StreamUrl(text, f"{parts.scheme}://{host}" + (f":{port}" if port else ""))
 
 
 def _parse_test(text: str) -> TestUrl:
     name, _, query = text.partition("://")[2].partition("?")
     # A name stands for a seed, so that test://left and test://right show different parts.
-    values = {"seed": zlib.crc32(name.encode())} if name.strip("/") else {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in _TEST_KEYS:
-            raise SourceError(f"source test://: there is no {key!r}; allowed are {', '.join(_TEST_KEYS)}")
-        low, high = _TEST_KEYS[key]
+    seed = zlib.crc32(name.encode()) if name.strip("/") else 0
+    values = parse_qsl(query, keep_blank_values=True)
+    return TestUrl(**{"seed": seed} | _read_numbers("test://", values, _TEST_KEYS))
+
+
+def _parse_device(device: str, query: str) -> DeviceUrl:
+    values = parse_qsl(query, keep_blank_values=True)
+    fourcc = dict(values).get("fourcc", "")
+    if fourcc and not re.fullmatch(r"[A-Za-z0-9]{4}", fourcc):
+        raise SourceError(f"source {device}: fourcc must be a format's four letters, as in MJPG, got {fourcc!r}")
+    others = [(key, value) for key, value in values if key != "fourcc"]
+    numbers = _read_numbers(device, others, _DEVICE_KEYS, "fourcc")
+    return DeviceUrl(int(device) if device.isdigit() else device, fourcc=fourcc, **numbers)
+
+
+def _read_numbers(
+    where: str, values: list[tuple[str, str]], bounds: dict[str, tuple[int, int]], *others: str
+) -> dict[str, int]:
+    numbers = {}
+    for key, value in values:
+        if key not in bounds:
+            allowed = ", ".join((*bounds, *others))
+            raise SourceError(f"source {where}: there is no {key!r}; allowed are {allowed}")
+        low, high = bounds[key]
         if not re.fullmatch(r"[0-9]{1,10}", value) or not low <= int(value) <= high:
-            raise SourceError(
-                f"source test://: {key} must be a whole number from {low} to {high}, got {value!r}"
-            )
-        values[key] = int(value)
-    return TestUrl(**values)
+            raise SourceError(f"source {where}: {key} must be a number from {low} to {high}, got {value!r}")
+        numbers[key] = int(value)
+    return numbers

@@ -21,7 +21,8 @@ Examples:
   line-worker produce 'photos/**/*.png' --camera c1 --part-id-from name
   line-worker produce line.mp4 --camera c1 --fps 10 --loop
   line-worker produce rtsp://user:password@192.168.1.9/main --camera c1 --fps 5
-  line-worker produce /dev/video0 --camera c1 --crop 100,0,800,800 --resize 512x512
+  line-worker produce '/dev/video0?width=1920&height=1080&fourcc=MJPG' --camera c1
+  line-worker produce 0 --camera c1 --crop 100,0,800,800 --resize 512x512
   line-worker produce 'test://?seed=1&size=256&count=100' --camera c1
   line-worker produce left=rtsp://192.168.1.9/main right=/dev/video0 --quality 95
 
