@@ -151,6 +151,4 @@ def _reorder(image: BgrImage, encoding: Encoding) -> BgrImage:
 
 def _misfit(image: BgrImage, encoding: Encoding) -> str:
     height, width = image.shape[:2]
-    return (
-        f"a picture of {width}x{height} cannot be written as {encoding}; resize it or take another encoding"
-    )
+    return f"a picture of {width}x{height} cannot be written as {encoding}; resize it or take another encoding"

@@ -51,9 +51,7 @@ def open_source(text: str, options: SourceOptions | None = None, context: Contex
         return _open_path(url.path, options.loop, context)
     if isinstance(url, TestUrl):
         if options.loop and not url.count:
-            raise SourceError(
-                "source test:// has no end to loop at; give it a count, as in test://?count=100"
-            )
+            raise SourceError("source test:// has no end to loop at; give it a count, as in test://?count=100")
         return PartsSource(url, options.start, options.loop, context)
     if options.loop:
         raise SourceError(f"camera {url.label} has no end to loop at; loop is for files, videos and test://")
@@ -68,9 +66,7 @@ def _open_path(text: str, loop: bool, context: Context) -> Source:
     if path.is_dir():
         return FilesSource(list_folder(path), loop, context)
     if not path.exists():
-        raise SourceError(
-            f"there is no file or folder {text}; a network camera begins with rtsp:// or http://"
-        )
+        raise SourceError(f"there is no file or folder {text}; a network camera begins with rtsp:// or http://")
     if is_image(path):
         return FilesSource([path], loop, context)
     return VideoSource(path, loop, context)

@@ -38,9 +38,7 @@ class VideoSource:
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         if not capture.isOpened():
-            raise SourceError(
-                f"file {self._path}: neither an image (by its suffix) nor a video that can be read"
-            )
+            raise SourceError(f"file {self._path}: neither an image (by its suffix) nor a video that can be read")
         return capture
 
     def _play(self) -> Iterator[Picture]:
