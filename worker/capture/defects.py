@@ -36,13 +36,13 @@ def _scratch(picture: Plane, metal: Plane, random: Generator) -> Mask:
     size = len(picture)
     middle = _free_spot(random)
     angle = random.uniform(0.2, np.pi - 0.2)  # never along the brushing, which would hide it
-    half = random.uniform(0.09, 0.17)
+    half = random.uniform(0.10, 0.17)
     along = np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-along[1], along[0]])
     steps = np.linspace(-1, 1, 9)[:, None]
     bend = random.uniform(-0.03, 0.03)
     points = (middle + steps * half * along + bend * (1 - steps**2) * across) * size
-    width = max(1, round(size * random.uniform(0.009, 0.013)))
+    width = max(1, round(size * random.uniform(0.010, 0.014)))
     furrow, burr = (_line(size, points + side * width * across, width) * metal for side in (0.0, 1.0))
     picture *= (1 - 0.62 * furrow)[:, :, None]
     picture += (75 * burr * (1 - furrow))[:, :, None]
@@ -82,9 +82,7 @@ def _chip(picture: Plane, metal: Plane, random: Generator) -> Mask:
     """A piece broken off the plate's edge: the belt shows, with a bright line of fracture."""
     size = len(picture)
     place = random.uniform(0.3, 0.7)
-    middle = np.array(
-        [(place, MARGIN), (place, 1 - MARGIN), (MARGIN, place), (1 - MARGIN, place)][random.integers(4)]
-    )
+    middle = np.array([(place, MARGIN), (place, 1 - MARGIN), (MARGIN, place), (1 - MARGIN, place)][random.integers(4)])
     turns = np.linspace(0, 2 * np.pi, 11, endpoint=False)
     reach = random.uniform(0.045, 0.075, 11)[:, None]
     corners = (middle + reach * np.stack([np.cos(turns), np.sin(turns)], axis=1)) * size
@@ -138,8 +136,7 @@ def _free_spot(random: Generator) -> npt.NDArray[np.float64]:
         clear = all(np.hypot(*(spot - at)) > radius + _CLEARANCE for at, radius in openings)
         left, top, right, bottom = SLOT
         beside_slot = not (
-            left - _CLEARANCE < spot[0] < right + _CLEARANCE
-            and top - _CLEARANCE < spot[1] < bottom + _CLEARANCE
+            left - _CLEARANCE < spot[0] < right + _CLEARANCE and top - _CLEARANCE < spot[1] < bottom + _CLEARANCE
         )
         if clear and beside_slot:
             return spot

@@ -71,7 +71,7 @@ class GeneratedLine:
         self.schedule = schedule or Schedule()
         random = np.random.default_rng([seed, 0, _POSE])
         self._shift = random.uniform(-0.006, 0.006, 2)  # of the size
-        self._angle = random.uniform(-0.6, 0.6)  # degrees
+        self._angle = random.uniform(-0.45, 0.45)  # degrees
         self._tint = np.array([1.0, 0.985, 0.955]) * random.uniform(0.985, 1.015, 3)
         self._light = _light(size, random.uniform(0, 2 * np.pi), random.uniform(0.05, 0.12))
 
@@ -101,8 +101,8 @@ class GeneratedLine:
         return GeneratedPart(image, kind != GOOD, kind, mask)
 
     def _pose(self, random: Generator) -> npt.NDArray[np.float64]:
-        """Where this part lies: up to 1.2 % of the size and 1.2 degrees off, the camera's share included."""
-        angle = self._angle + random.uniform(-0.6, 0.6)
+        """Where this part lies: up to 1.2 % of the size and 0.9 degrees off, the camera's share included."""
+        angle = self._angle + random.uniform(-0.45, 0.45)
         shift = (self._shift + random.uniform(-0.006, 0.006, 2)) * self.size
         pose: npt.NDArray[np.float64] = cv2.getRotationMatrix2D((self.size / 2, self.size / 2), angle, 1.0)
         pose[:, 2] += shift

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.training.data import Samples
-from worker.training.framework import F, nn, paddle
-from worker.training.network import Backbone, Stfpm, Tensor, distances, folded_backbone, fresh_student
-from worker.training.weights import Weights, draw, fold
+from worker.training.framework import F, paddle
+from worker.training.network import Backbone, Normalisation, Stfpm, Tensor, distances, folded_backbone, fresh_student
+from worker.training.weights import STUDENT, Weights, draw, fold
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4  # both as published
 
@@ -37,11 +37,11 @@ def fit(teacher: Weights, samples: Samples, recipe: Recipe, progress: Progress |
     Returns:
         The network in evaluation mode.
     """
-    network = Stfpm(folded_backbone(teacher), fresh_student(draw(recipe.seed)))
+    network = Stfpm(folded_backbone(teacher), fresh_student(draw(recipe.seed, STUDENT)))
     memory = _TeacherMemory(network.teacher, samples)
-    optimiser = paddle.optimizer.Momentum(
-        recipe.learning_rate, MOMENTUM, network.student.parameters(), weight_decay=WEIGHT_DECAY
-    )
+    settle_at = recipe.steps - recipe.steps // 5  # the last fifth goes slower: the noise of a short fit dies down
+    rate = paddle.optimizer.lr.PiecewiseDecay([settle_at], [recipe.learning_rate, recipe.learning_rate / 10])
+    optimiser = paddle.optimizer.Momentum(rate, MOMENTUM, network.student.parameters(), weight_decay=WEIGHT_DECAY)
     network.student.train()
     for step, numbers in enumerate(_batches(len(samples), recipe), start=1):
         inputs = samples.batch(numbers)
@@ -49,6 +49,7 @@ def fit(teacher: Weights, samples: Samples, recipe: Recipe, progress: Progress |
         loss.backward()
         optimiser.step()
         optimiser.clear_grad()
+        rate.step()
         if progress is not None:
             progress(step, float(loss))
     network.eval()
@@ -67,8 +68,8 @@ def random_teacher(seed: int, samples: Samples) -> Weights:
     """
     backbone = fresh_student(draw(seed))
     for layer in backbone.sublayers():
-        if isinstance(layer, nn.BatchNorm2D):
-            layer._momentum = 0.0  # take this batch's statistics as they are
+        if isinstance(layer, Normalisation):
+            layer.momentum = 0.0  # take this batch's statistics as they are
     backbone.train()
     with paddle.no_grad():
         backbone(paddle.to_tensor(samples.batch(range(min(len(samples), _SETTLING_IMAGES)))))

@@ -37,13 +37,25 @@ class Convolution(nn.Conv2D):  # type: ignore[misc]
         self.weight.set_value(value)
 
 
+class Normalisation(nn.BatchNorm2D):  # type: ignore[misc]
+    """Batch normalisation without the warning that paddle's own gives at every step of training."""
+
+    momentum: float = 0.9
+    """Share of the running statistics that a batch leaves as they were."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W to the same."""
+        parameters = (self._mean, self._variance, self.weight, self.bias)
+        return F.batch_norm(x, *parameters, self.training, self.momentum, self._epsilon)
+
+
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, folded: bool) -> Convolution:
     bias = None if folded else False  # None is paddle's word for "with the usual bias"
     return Convolution(inputs, outputs, kernel, stride, padding=kernel // 2, bias_attr=bias)
 
 
 def _normalisation(channels: int, folded: bool) -> nn.Layer:
-    return nn.Identity() if folded else nn.BatchNorm2D(channels)
+    return nn.Identity() if folded else Normalisation(channels)
 
 
 class BasicBlock(nn.Layer):  # type: ignore[misc]

@@ -13,6 +13,7 @@ Weights = dict[str, npt.NDArray[np.float32]]
 """Parameters by torchvision name (`layer2.0.downsample.0.weight`), convolutions as out×in×kh×kw."""
 
 BATCH_NORM_EPSILON = 1e-5  # the same default in torchvision and paddle
+TEACHER, STUDENT = 0, 1
 _BN_PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -31,9 +32,12 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return found
 
 
-def draw(seed: int) -> Weights:
-    """Convolutions drawn after He et al. 2015 (fan-out, normal), the same ones for the same seed."""
-    generator = np.random.default_rng(seed)
+def draw(seed: int, role: int = TEACHER) -> Weights:
+    """Convolutions drawn after He et al. 2015 (fan-out, normal), the same ones for the same seed and role.
+
+    A student must not begin as its own teacher, so the two roles never share weights.
+    """
+    generator = np.random.default_rng([seed, role])
     return {
         name: generator.normal(0, np.sqrt(2 / (shape[0] * shape[2] * shape[3])), shape).astype(np.float32)
         for name, shape in shapes().items()

@@ -1,0 +1,110 @@
+"""Weights load by name, folding is exact, and what is exported runs for any batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worker.errors import SourceError
+from worker.inference.predictor import Predictor
+from worker.training.export import export
+from worker.training.framework import paddle
+from worker.training.network import Backbone, Stfpm, folded_backbone, fresh_student
+from worker.training.weights import Weights, draw, fold, read
+
+
+def with_batch_norm(seed: int) -> Weights:
+    """A network's weights with BatchNorm statistics such as training leaves behind."""
+    random = np.random.default_rng(seed)
+    weights = Backbone(folded=False).weights() | draw(seed)
+    for name, value in weights.items():
+        if name.endswith("running_var"):
+            weights[name] = random.uniform(0.5, 2, value.shape).astype(np.float32)
+        elif value.ndim == 1:
+            weights[name] = random.normal(0.5, 0.2, value.shape).astype(np.float32)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def network() -> Stfpm:
+    return Stfpm(folded_backbone(fold(draw(0))), fresh_student(draw(1)))
+
+
+def test_the_same_seed_draws_the_same_weights() -> None:
+    assert all(np.array_equal(value, draw(5)[name]) for name, value in draw(5).items())
+    assert not np.array_equal(draw(5)["conv1.weight"], draw(6)["conv1.weight"])
+
+
+def test_folding_one_layer_equals_the_formula() -> None:
+    weights = with_batch_norm(0)
+
+    folded = fold(weights)
+
+    factor = weights["layer2.0.downsample.1.weight"] / np.sqrt(weights["layer2.0.downsample.1.running_var"] + 1e-5)
+    shift = weights["layer2.0.downsample.1.bias"] - weights["layer2.0.downsample.1.running_mean"] * factor
+    wanted = weights["layer2.0.downsample.0.weight"] * factor[:, None, None, None]
+    np.testing.assert_allclose(folded["layer2.0.downsample.0.weight"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(folded["layer2.0.downsample.0.bias"], shift, rtol=1e-4, atol=1e-6)
+
+
+def test_a_folded_network_gives_the_same_features() -> None:
+    weights = with_batch_norm(1)
+    original = Backbone(folded=False).load(weights)
+    original.eval()
+    x = paddle.to_tensor(np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32))
+
+    with paddle.no_grad():
+        pairs = zip(original(x), folded_backbone(fold(weights))(x), strict=True)
+
+        for wanted, found in pairs:
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-3, atol=1e-3 * wanted.numpy().max())
+
+
+@pytest.mark.parametrize("prepare", [dict, fold], ids=["with BatchNorm", "folded"])
+def test_a_teacher_file_loads_in_either_form(tmp_path: Path, prepare: type) -> None:
+    weights = with_batch_norm(2)
+    np.savez(tmp_path / "teacher.npz", **prepare(weights), **{"fc.weight": np.zeros((10, 512), np.float32)})
+
+    found = read(tmp_path / "teacher.npz")
+
+    assert found.keys() == fold(weights).keys()
+    assert all(np.array_equal(found[name], value) for name, value in fold(weights).items())
+
+
+def test_a_wrong_teacher_file_is_refused_with_its_name(tmp_path: Path) -> None:
+    lacking = fold(draw(0))
+    del lacking["layer3.1.conv2.weight"]
+    np.savez(tmp_path / "lacking.npz", **lacking)
+    np.savez(tmp_path / "pickled.npz", **{"conv1.weight": np.array([{}], object)})
+    (tmp_path / "text.npz").write_text("no archive")
+
+    for name, said in (("lacking", "layer3.1.conv2"), ("pickled", "pickled"), ("text", "text"), ("none", "no such")):
+        with pytest.raises(SourceError, match=said):
+            read(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
+def test_an_export_runs_for_one_and_for_many_alike(tmp_path: Path, network: Stfpm, half: bool) -> None:
+    export(network, tmp_path, (64, 64), half=half)
+    predictor = Predictor.open(tmp_path)
+    inputs = np.random.default_rng(0).normal(size=(3, 3, 64, 64)).astype(np.float32)
+
+    together = predictor.infer(list(inputs))
+    alone = np.concatenate([predictor.infer([one]) for one in inputs])
+
+    network.eval()
+    with paddle.no_grad():
+        wanted = network(paddle.to_tensor(inputs)).numpy()[:, 0]
+    assert together.shape == (3, 64, 64)
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
+    np.testing.assert_allclose(together, wanted, rtol=0.02 if half else 1e-3)
+
+
+def test_the_real_teacher_loads(shared_dir: Path) -> None:
+    file = shared_dir / "weights" / "resnet18_imagenet1k_v1_bnfolded_conv1_layer1-3.npz"
+    x = paddle.zeros([1, 3, 256, 256])
+
+    with paddle.no_grad():
+        features = folded_backbone(read(file))(x)
+
+    assert [feature.shape[1:] for feature in features] == [[64, 64, 64], [128, 32, 32], [256, 16, 16]]
