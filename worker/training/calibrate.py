@@ -46,7 +46,7 @@ def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confiden
         raise ValueError("wanted at least one score, and only finite ones")
     above = allowed_above(len(ordered), false_reject_rate, confidence)
     promised = above is not None
-    threshold = float(ordered[-1 - above]) if above is not None else float(ordered[-1]) * MARGIN
+    threshold = ordered[-1 - above] if above is not None else ordered[-1] * MARGIN
     statistics = {
         "frames": float(len(ordered)),
         "minimum": float(ordered[0]),
@@ -60,7 +60,7 @@ def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confiden
         "frames_needed": float(frames_needed(false_reject_rate, confidence)),
         "margin": 1.0 if promised else MARGIN,
     }
-    return Calibration(threshold, statistics)
+    return Calibration(float(np.float32(threshold)), statistics)  # float32, as maps are when it is applied
 
 
 def allowed_above(count: int, rate: float, confidence: float) -> int | None:
