@@ -11,9 +11,7 @@ MS = 1_000_000
 START_MS = 1_700_000_000_000
 
 
-def result(
-    number: int, verdict: Verdict = OK, *, camera: str = "c1", seq: int | None = None, **more: Any
-) -> Result:
+def result(number: int, verdict: Verdict = OK, *, camera: str = "c1", seq: int | None = None, **more: Any) -> Result:
     """The `number`-th frame of the camera: its frame id grows with it. NG has a score above the threshold."""
     score = {OK: 0.005, NG: 0.02}.get(verdict)
     fields = {"score": score, "threshold": None if score is None else 0.01, "model": "m1"} | more

@@ -23,9 +23,7 @@ class Worker:
 
 
 def settings(**alerts: object) -> Settings:
-    return Settings(
-        queue=QueueSettings(max_frames=100), alerts=AlertSettings(**{"update_every_s": 10} | alerts)
-    )
+    return Settings(queue=QueueSettings(max_frames=100), alerts=AlertSettings(**{"update_every_s": 10} | alerts))
 
 
 def watch(looks: list[tuple[int, list[Worker]]], chosen: Settings | None = None) -> list[Alert]:
@@ -82,9 +80,7 @@ def test_what_is_switched_off_is_not_raised_and_is_cleared() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 120), st.lists(st.booleans(), min_size=2, max_size=2)), max_size=60))
 def test_every_alert_lives_in_legal_order(looks: list[tuple[int, list[bool]]]) -> None:
-    events = watch(
-        [(waiting, [Worker(str(n), 99 * gone) for n, gone in enumerate(down)]) for waiting, down in looks]
-    )
+    events = watch([(waiting, [Worker(str(n), 99 * gone) for n, gone in enumerate(down)]) for waiting, down in looks])
     for alert_id in {event.alert_id for event in events}:
         order = states([event for event in events if event.alert_id == alert_id])
         assert order[0] is RAISED

@@ -167,9 +167,7 @@ def rules(draw: st.DrawFn) -> AlertRule:
 @st.composite
 def alert_settings(draw: st.DrawFn) -> AlertSettings:
     every_s = draw(st.sampled_from([0.0, 0.25, 5.0]))
-    return AlertSettings(
-        anomaly=draw(rules()), invalid=draw(rules()), late=draw(rules()), update_every_s=every_s
-    )
+    return AlertSettings(anomaly=draw(rules()), invalid=draw(rules()), late=draw(rules()), update_every_s=every_s)
 
 
 def numbered(verdicts: list[Verdict | Result]) -> list[Result]:

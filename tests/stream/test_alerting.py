@@ -28,9 +28,7 @@ def store(client: Client, keys: LineKeys) -> AlertStore:
 
 
 def publish(client: Client, keys: LineKeys, number: int, camera: str = "c1") -> str:
-    result = Result(
-        frame=f"{number}-0", camera=camera, verdict=Verdict.NG, seq=number, score=0.5, threshold=0.1
-    )
+    result = Result(frame=f"{number}-0", camera=camera, verdict=Verdict.NG, seq=number, score=0.5, threshold=0.1)
     entry_id = client.execute_command("XADD", keys.results, "*", *flat_fields(result_to_fields(result)))
     return entry_id.decode()
 
@@ -51,17 +49,13 @@ def unsettled(client: Client, keys: LineKeys) -> int:
     return int(client.execute_command("XPENDING", keys.results, "alerting")[0])
 
 
-def test_results_from_before_the_first_start_are_read(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
+def test_results_from_before_the_first_start_are_read(client: Client, keys: LineKeys, store: AlertStore) -> None:
     ids = [publish(client, keys, number) for number in range(3)]
     assert store.read(block_ms=1) == []  # this made the group
     assert [result.id for result in store.read(block_ms=1)] == ids
 
 
-def test_a_step_is_state_events_and_acknowledgement(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
+def test_a_step_is_state_events_and_acknowledgement(client: Client, keys: LineKeys, store: AlertStore) -> None:
     store.read(block_ms=1)
     ids = [publish(client, keys, number) for number in range(2)]
     store.read(block_ms=1)
@@ -86,9 +80,7 @@ def test_a_step_from_an_old_state_does_nothing(client: Client, keys: LineKeys, s
     assert client.execute_command("XLEN", keys.alerts) == 0
 
 
-def test_a_step_that_cannot_publish_changes_nothing(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
+def test_a_step_that_cannot_publish_changes_nothing(client: Client, keys: LineKeys, store: AlertStore) -> None:
     client.execute_command("SET", keys.alerts, "not a stream")
     with pytest.raises(Exception, match="WRONGTYPE"):
         store.commit("c1", Saved(0, "one"), [], [alert()])
@@ -101,9 +93,7 @@ def test_states_of_cameras_and_of_the_line_are_told_apart(store: AlertStore) -> 
     assert store.load() == {name: Saved(1, name) for name in ("c1", "c.2-x_", LINE)}
 
 
-def test_what_was_read_but_not_settled_is_found_again(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
+def test_what_was_read_but_not_settled_is_found_again(client: Client, keys: LineKeys, store: AlertStore) -> None:
     store.read(block_ms=1)
     ids = [publish(client, keys, number) for number in range(250)]
     for _ in range(3):
@@ -113,9 +103,7 @@ def test_what_was_read_but_not_settled_is_found_again(
     assert [result.id for result in reborn.pending()] == ids[:3] + ids[10:]
 
 
-def test_results_that_were_trimmed_while_pending_are_let_go(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
+def test_results_that_were_trimmed_while_pending_are_let_go(client: Client, keys: LineKeys, store: AlertStore) -> None:
     store.read(block_ms=1)
     ids = [publish(client, keys, number) for number in range(3)]
     store.read(block_ms=1)

@@ -59,14 +59,10 @@ def _check_backlog(
     if opened is None:
         if not limit or waiting < limit:
             return None, []
-        return raise_alert(
-            "", AlertKind.BACKLOG, str(now // 1_000_000), at=now, count=waiting, message=message
-        )
+        return raise_alert("", AlertKind.BACKLOG, str(now // 1_000_000), at=now, count=waiting, message=message)
     if waiting < limit / 2 or not limit:
         return None, clear_alert(opened, now, message)
-    return update_alert(
-        opened, count=waiting, at=now, every_s=settings.alerts.update_every_s, message=message
-    )
+    return update_alert(opened, count=waiting, at=now, every_s=settings.alerts.update_every_s, message=message)
 
 
 def _check_workers(
@@ -86,8 +82,6 @@ def _check_workers(
         if name not in opened and worker.sure:
             key = f"{name}:{now // 1_000_000}"
             message = f"worker {name} has not asked for work for {worker.away_s:.0f} s"
-            still[name], raised = raise_alert(
-                "", AlertKind.WORKER_DOWN, key, at=now, count=0, message=message
-            )
+            still[name], raised = raise_alert("", AlertKind.WORKER_DOWN, key, at=now, count=0, message=message)
             events += raised
     return still, events

@@ -68,9 +68,7 @@ def judge(kind: AlertKind, result: Result) -> bool | None:
     return result.verdict is not Verdict.OK
 
 
-def observe(
-    state: CameraState, result: Result, at: int, settings: AlertSettings
-) -> tuple[CameraState, list[Alert]]:
+def observe(state: CameraState, result: Result, at: int, settings: AlertSettings) -> tuple[CameraState, list[Alert]]:
     """The state after one result of the camera, given in order, and the alert events it makes.
 
     Args:
@@ -80,9 +78,7 @@ def observe(
     events: list[Alert] = []
     if state.silent:
         away_s = (at - state.seen_at) / NS
-        events += clear_alert(
-            state.silent, at, f"{result.camera} gives results again after {away_s:.0f} s", result
-        )
+        events += clear_alert(state.silent, at, f"{result.camera} gives results again after {away_s:.0f} s", result)
     rules: dict[AlertKind, RuleState] = {}
     for kind in RULES:
         rules[kind], told = _apply(kind, state.rules.get(kind, RuleState()), result, at, settings)
@@ -104,17 +100,11 @@ def check_silence(
     if not settings.camera_silent_s:
         if state.silent is None:
             return state, []
-        return state.model_copy(update={"silent": None}), clear_alert(
-            state.silent, now, "camera_silent is off"
-        )
+        return state.model_copy(update={"silent": None}), clear_alert(state.silent, now, "camera_silent is off")
     if state.silent or not state.seen_at or now - max(state.seen_at, since) < settings.camera_silent_s * NS:
         return state, []
-    message = (
-        f"no result from {camera} for {(now - state.seen_at) / NS:.0f} s; its last frame was {state.frame}"
-    )
-    silent, events = raise_alert(
-        camera, AlertKind.CAMERA_SILENT, state.frame, at=now, count=0, message=message
-    )
+    message = f"no result from {camera} for {(now - state.seen_at) / NS:.0f} s; its last frame was {state.frame}"
+    silent, events = raise_alert(camera, AlertKind.CAMERA_SILENT, state.frame, at=now, count=0, message=message)
     return state.model_copy(update={"silent": silent}), events
 
 
@@ -123,9 +113,7 @@ def _apply(
 ) -> tuple[RuleState, list[Alert]]:
     rule: AlertRule = getattr(settings, kind.value)
     if not rule.enabled:
-        events = (
-            clear_alert(state.opened, at, f"the rule {kind.value} is off", result) if state.opened else []
-        )
+        events = clear_alert(state.opened, at, f"the rule {kind.value} is off", result) if state.opened else []
         return RuleState(), events
     bad = judge(kind, result)
     if bad is None:
@@ -142,12 +130,8 @@ def _apply(
     count = state.recent.count(_BAD)
     if not bad or count < rule.raise_at:
         return state, []
-    message = (
-        f"{result.camera}: {count} of the last {len(state.recent)} results are {_describe(kind, result)}"
-    )
-    opened, events = raise_alert(
-        result.camera, kind, result.frame, at=at, count=count, message=message, result=result
-    )
+    message = f"{result.camera}: {count} of the last {len(state.recent)} results are {_describe(kind, result)}"
+    opened, events = raise_alert(result.camera, kind, result.frame, at=at, count=count, message=message, result=result)
     return state.model_copy(update={"opened": opened}), events
 
 

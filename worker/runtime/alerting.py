@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import TypeVar
 
 import structlog
@@ -21,7 +22,7 @@ from worker.runtime.delivery import Delivery
 from worker.runtime.retry import Outage
 from worker.settings import AlertSettings, Settings
 from worker.stream.alerting import LINE, AlertFeed, AlertStore, Saved
-from worker.stream.connection import BLOCK_MS, connect
+from worker.stream.connection import BLOCK_MS, Client, connect
 from worker.stream.fields import entry_time_ns
 from worker.stream.keys import LineKeys
 from worker.types import Alert, Result
@@ -35,7 +36,7 @@ State = TypeVar("State", bound=BaseModel)
 Clock = Callable[[], float]
 
 
-class _Superseded(Exception):  # noqa: N818 - no error: another process took the step
+class _Superseded(Exception):
     """The state in Redis is newer than ours."""
 
 
@@ -49,20 +50,21 @@ def run_alerts(settings: Settings, stop: threading.Event) -> None:
     keys = LineKeys(settings.line)
     registry = CollectorRegistry()
     metrics = AlertMetrics(registry)
-    sinks = create_sinks(settings.alerts)
-    feeds = {name: AlertFeed(connect(settings.redis), keys, name) for name in sinks}
-    deliveries = [Delivery(name, sink, feeds[name], metrics, stop) for name, sink in sinks.items()]
-    store = AlertStore(connect(settings.redis), keys, settings.keep)
-    stop_serving = serve(registry, settings.metrics.host, settings.metrics.alerts_port)
-    for delivery in deliveries:
-        delivery.start()
-    try:
-        AlertLoop(store, settings, metrics, list(feeds.values())).run(stop)
-    finally:
-        stop.set()
-        for delivery in deliveries:
-            delivery.join(settings.alerts.webhook.timeout_s + settings.redis.timeout_s)
-        stop_serving()
+    with ExitStack() as ending:
+
+        def client() -> Client:
+            return ending.enter_context(closing(connect(settings.redis)))
+
+        store = AlertStore(client(), keys, settings.keep)
+        feeds: list[AlertFeed] = []
+        ending.callback(serve(registry, settings.metrics.host, settings.metrics.alerts_port))
+        for name, sink in create_sinks(settings.alerts).items():
+            feeds.append(AlertFeed(client(), keys, name))
+            delivery = Delivery(name, sink, feeds[-1], metrics, stop)
+            delivery.start()
+            ending.callback(delivery.join, settings.alerts.webhook.timeout_s + settings.redis.timeout_s)
+        ending.callback(stop.set)
+        AlertLoop(store, settings, metrics, feeds).run(stop)
 
 
 def create_sinks(settings: AlertSettings) -> dict[str, Sink]:

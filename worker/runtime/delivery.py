@@ -11,7 +11,8 @@ from tenacity import (
     retry_if_not_exception_type,
     sleep_using_event,
     stop_when_event_set,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from worker.alerts.sinks import RefusedError, Sink
@@ -41,7 +42,7 @@ class Delivery(threading.Thread):
         self._delivered = ""
         self._try_until_taken = Retrying(
             retry=retry_if_not_exception_type(RefusedError),
-            wait=wait_exponential_jitter(initial=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S, jitter=_FIRST_PAUSE_S),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S) + wait_random(0, _FIRST_PAUSE_S),
             sleep=sleep_using_event(stop),
             stop=stop_when_event_set(stop),
             before_sleep=self._note_failure,

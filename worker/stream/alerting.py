@@ -87,9 +87,7 @@ class AlertStore:
         cursor, found = b"0", set[str]()
         with stream_errors():
             while True:
-                cursor, page = self._client.execute_command(
-                    "SCAN", cursor, "MATCH", prefix + "*", "COUNT", _SCAN
-                )
+                cursor, page = self._client.execute_command("SCAN", cursor, "MATCH", prefix + "*", "COUNT", _SCAN)
                 found |= {key.decode("utf-8", "replace").removeprefix(prefix) for key in page}
                 if cursor == b"0":
                     break
@@ -141,10 +139,11 @@ class AlertStore:
     def look(self) -> LineView:
         """The backlog and the workers at one moment."""
         frames = self._keys.frames
-        with stream_errors(), self._client.pipeline(transaction=True) as pipe:
-            pipe.execute_command("XLEN", frames)
-            pipe.execute_command("XINFO", "CONSUMERS", frames, GROUP_INSPECT)
-            waiting, consumers = pipe.execute(raise_on_error=False)
+        moment: Any = self._client.pipeline(transaction=True)
+        with stream_errors(), moment:
+            moment.execute_command("XLEN", frames)
+            moment.execute_command("XINFO", "CONSUMERS", frames, GROUP_INSPECT)
+            waiting, consumers = moment.execute(raise_on_error=False)
             if isinstance(waiting, Exception):
                 raise waiting
         if isinstance(consumers, redis.ResponseError):  # no stream or no group yet
@@ -190,9 +189,7 @@ class AlertFeed:
 class _GroupReader(Generic[Entry]):
     """Reads a stream as a group's one consumer; what is trimmed or not ours is acknowledged and logged."""
 
-    def __init__(
-        self, client: Client, stream: str, group: str, decode: Callable[[str, list[bytes]], Entry]
-    ) -> None:
+    def __init__(self, client: Client, stream: str, group: str, decode: Callable[[str, list[bytes]], Entry]) -> None:
         self._client = client
         self._stream = stream
         self._group = group

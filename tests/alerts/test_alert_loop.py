@@ -1,0 +1,259 @@
+"""The alert loop against a real Redis, its death at every possible place included."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import line
+import pytest
+from alert_results import INVALID, LATE, NG, OK
+from prometheus_client import CollectorRegistry
+
+from worker.errors import StreamError, StreamUnavailable
+from worker.metrics import AlertMetrics
+from worker.runtime.alerting import AlertLoop, run_alerts
+from worker.settings import Settings, load
+from worker.stream.alerting import AlertStore
+from worker.stream.connection import Client, connect
+from worker.stream.embedded import EmbeddedRedis
+from worker.stream.keys import GROUP_INSPECT
+from worker.types import AlertKind, AlertState, Result, Verdict
+
+RAISED, UPDATED, CLEARED = AlertState.RAISED, AlertState.UPDATED, AlertState.CLEARED
+
+
+def settings_at(url: str, **flags: Any) -> Settings:
+    dotted = {f"alerts.{name.replace('__', '.')}": value for name, value in flags.items()}
+    base = {"line": "test", "redis.url": url, "alerts.update_every_s": 0, "metrics.alerts_port": 0}
+    return load(base | dotted)[0]
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    return settings_at(redis_url, reorder_ms=300)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Client]:
+    client = connect(settings_at(redis_url).redis)
+    yield client
+    client.close()
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def loop_of(store: AlertStore, settings: Settings, clock: Clock | None = None) -> AlertLoop:
+    loop = AlertLoop(store, settings, AlertMetrics(CollectorRegistry()), clock=clock or Clock())
+    loop.begin()
+    return loop
+
+
+def store_of(client: Client, settings: Settings) -> AlertStore:
+    return QuickStore(client, line.KEYS, settings.keep)
+
+
+def shift(seed: int, length: int = 120) -> list[tuple[int, Verdict]]:
+    """(seq, verdict) in the order in which a few workers finish them."""
+    chance = random.Random(seed)
+    verdicts = [chance.choice([NG, NG, OK, INVALID] if seq // 10 % 2 else [OK] * 9 + [LATE]) for seq in range(length)]
+    order = sorted(range(length), key=lambda seq: seq + chance.uniform(0, 4))
+    return [(seq, verdicts[seq]) for seq in order]
+
+
+def settle(loop: AlertLoop, clock: Clock, client: Client) -> None:
+    for _ in range(200):
+        loop.step()
+        if line.unsettled(client) == 0:
+            return
+        clock.now += 0.05
+    raise AssertionError("results stay unsettled")
+
+
+def test_two_workers_that_finish_out_of_order_make_no_difference(client: Client, settings: Settings) -> None:
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, shift(seed=1))
+    settle(loop, clock, client)
+    told = line.said(line.alerts(client))
+    assert told == line.expected(client, settings.alerts)
+    assert len({alert_id for alert_id, *_ in told}) > 3
+
+
+class QuickStore(AlertStore):
+    """Does not wait for results: in these tests time stands still until the test moves it."""
+
+    def read(self, count: int = 100, block_ms: int = 1) -> list[Result]:
+        return super().read(count, 1)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class MortalStore(QuickStore):
+    """Dies at its n-th commit, before or after Redis has done it."""
+
+    def __init__(self, *args: Any, lives: int, after: bool) -> None:
+        super().__init__(*args)
+        self._lives = lives
+        self._after = after
+
+    def commit(self, *args: Any, **kwargs: Any) -> list[str] | None:
+        self._lives -= 1
+        if self._lives == 0 and not self._after:
+            raise Killed
+        told = super().commit(*args, **kwargs)
+        if self._lives == 0:
+            raise Killed
+        return told
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_dying_around_any_commit_loses_and_repeats_nothing(
+    client: Client, settings: Settings, seed: int, after: bool
+) -> None:
+    clock, chance, deaths = Clock(), random.Random(seed), 0
+    work = shift(seed)
+    pages = [work[start : start + 7] for start in range(0, len(work), 7)]
+
+    def reborn() -> AlertLoop:
+        lives = chance.randint(1, 3)
+        store = MortalStore(client, line.KEYS, settings.keep, lives=lives, after=after)
+        return loop_of(store, settings, clock)
+
+    loop = reborn()
+    while pages or line.unsettled(client):
+        if pages:
+            line.publish(client, pages.pop(0))
+        try:
+            loop.step()
+            clock.now += 0.1
+        except Killed:
+            deaths += 1
+            loop = reborn()
+    assert deaths >= 3
+    assert line.said(line.alerts(client)) == line.expected(client, settings.alerts)
+
+
+def test_what_waits_for_its_turn_survives_a_death(client: Client, settings: Settings) -> None:
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, [(0, NG), (1, NG)])
+    loop.step()
+    clock.now = 1
+    loop.step()
+    line.publish(client, [(4, OK), (3, NG)])
+    loop.step()  # holds both and dies
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, [(2, NG)])
+    settle(loop, clock, client)
+    assert line.said(line.alerts(client)) == line.expected(client, settings.alerts)
+
+
+def test_two_processes_by_accident_do_not_double_alerts(client: Client, redis_url: str) -> None:
+    settings = settings_at(redis_url, anomaly__window=1, anomaly__raise_at=1, anomaly__clear_after=1_000, reorder_ms=50)
+    stop = threading.Event()
+    clients = [connect(settings.redis) for _ in range(2)]
+    threads = []
+    for each in clients:
+        loop = AlertLoop(store_of(each, settings), settings, AlertMetrics(CollectorRegistry()))
+        threads.append(threading.Thread(target=loop.run, args=(stop,)))
+        threads[-1].start()
+    for start in range(0, 300, 3):
+        line.publish(client, [(seq, NG) for seq in (start + 1, start, start + 2)])
+    line.wait_until(lambda: line.unsettled(client) == 0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for each in clients:
+        each.close()
+    told = line.alerts(client)
+    assert [event.state for event in told].count(RAISED) == 1
+    counts = [event.count for event in told]
+    # Each of the 300 was counted, and once.
+    assert counts == sorted(set(counts))
+    assert counts[-1] == 300
+
+
+def test_a_silent_camera_is_told_once_whatever_restarts(client: Client, redis_url: str) -> None:
+    settings = settings_at(redis_url, camera_silent_s=0.05, reorder_ms=0)
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, [(0, OK)])
+    for _ in range(3):
+        for _ in range(4):
+            loop.step()
+            clock.now += 2
+        loop = loop_of(store_of(client, settings), settings, clock)
+    assert [(event.kind, event.state) for event in line.alerts(client)] == [(AlertKind.CAMERA_SILENT, RAISED)]
+    line.publish(client, [(1, OK)])
+    loop.step()
+    assert [event.state for event in line.alerts(client)] == [RAISED, CLEARED]
+
+
+def test_the_backlog_and_a_dead_worker_are_told(client: Client, redis_url: str) -> None:
+    settings = settings_at(redis_url, worker_down_s=0.05, backlog_share=0.002)
+    client.execute_command("XADD", line.KEYS.frames, "*", "camera", "c1")
+    client.execute_command("XADD", line.KEYS.frames, "*", "camera", "c1")
+    client.execute_command("XGROUP", "CREATE", line.KEYS.frames, GROUP_INSPECT, "0")
+    client.execute_command("XREADGROUP", "GROUP", GROUP_INSPECT, "host:cpu:0", "STREAMS", line.KEYS.frames, ">")
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    loop.step()
+    loop.step()
+    assert [(event.kind, event.state) for event in line.alerts(client)] == [
+        (AlertKind.BACKLOG, RAISED),
+        (AlertKind.WORKER_DOWN, RAISED),
+    ]
+    client.execute_command("XGROUP", "DESTROY", line.KEYS.frames, GROUP_INSPECT)
+    client.execute_command("DEL", line.KEYS.frames)
+    clock.now += 2
+    loop.step()
+    assert [event.state for event in line.alerts(client)[2:]] == [CLEARED, CLEARED]
+
+
+def test_a_state_that_cannot_be_read_is_begun_afresh(client: Client, settings: Settings) -> None:
+    client.execute_command("HSET", line.KEYS.alarm("c1"), "version", "7", "state", "{rubbish")
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, [(0, NG), (1, NG), (2, NG)])
+    settle(loop, clock, client)
+    assert [event.state for event in line.alerts(client)] == [RAISED]
+
+
+def test_a_redis_that_goes_away_and_comes_back_empty_is_ridden_out() -> None:
+    with EmbeddedRedis() as server:
+        port, settings = server.port, settings_at(server.url, reorder_ms=20)
+        stop = threading.Event()
+        thread = threading.Thread(target=run_alerts, args=(settings, stop))
+        thread.start()
+        client = connect(settings.redis)
+        line.publish(client, [(0, NG), (1, NG), (2, NG)])
+        line.wait_until(lambda: len(line.alerts(client)) == 1)
+    with EmbeddedRedis(port=port):
+        client = connect(settings.redis)
+        line.publish(client, [(3, NG), (4, NG), (5, NG)])
+        line.wait_until(lambda: [event.state for event in line.alerts(client)] == [RAISED])
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+        client.close()
+
+
+def test_what_waiting_does_not_mend_ends_the_process(redis_url: str, client: Client) -> None:
+    client.execute_command("SET", line.KEYS.results, "not a stream")
+    with pytest.raises(StreamError, match="WRONGTYPE") as caught:
+        run_alerts(settings_at(redis_url), threading.Event())
+    assert not isinstance(caught.value, StreamUnavailable)

@@ -1,0 +1,110 @@
+"""The real `line-worker alerts` process, killed and restarted, beside a real webhook receiver."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import line
+from alert_results import NG, OK
+from click.testing import CliRunner
+from webhook_server import Receiver
+
+from worker.cli import main
+from worker.settings import AlertSettings
+from worker.stream.connection import Client
+
+COMMAND = [sys.executable, "-c", "from worker.cli import main; main()", "alerts"]
+
+
+@contextmanager
+def alert_process(redis_url: str, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [*COMMAND, "--redis", redis_url, "--line", "test", "--metrics-port", "0", *flags]
+    environment = os.environ | {"LINE_ALERTS__UPDATE_EVERY_S": "0"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_killed_again_and_again_it_repeats_and_loses_nothing(client: Client, redis_url: str) -> None:
+    chance, seq = random.Random(7), 0
+    with Receiver() as receiver:
+        for _ in range(4):
+            with alert_process(redis_url, "--webhook", receiver.url):
+                line.wait_until(lambda: line.unsettled(client) >= 0)
+                until = time.monotonic() + chance.uniform(0.1, 0.4)
+                while time.monotonic() < until or seq % 40:
+                    verdicts = [NG if seq // 20 % 2 else OK] * 4
+                    pairs = list(zip(range(seq, seq + 4), verdicts, strict=True))
+                    chance.shuffle(pairs)
+                    line.publish(client, pairs)
+                    seq += 4
+                    time.sleep(0.002)
+        with alert_process(redis_url, "--webhook", receiver.url) as process:
+            line.wait_until(lambda: line.unsettled(client) == 0)
+            settings = AlertSettings(update_every_s=0)
+            told = line.alerts(client)
+            assert line.said(told) == line.expected(client, settings)
+            assert len(told) > 10
+            line.wait_until(lambda: len(set(receiver.keys)) == len(told))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+    # A POST may be repeated where the process died before it could acknowledge it; then with the same key.
+    once = list(dict.fromkeys(receiver.keys))
+    assert once == [event.id for event in told]
+
+
+def test_a_slow_webhook_does_not_delay_the_decisions(client: Client, redis_url: str) -> None:
+    with (
+        Receiver(delay_s=1) as receiver,
+        alert_process(redis_url, "--webhook", receiver.url) as process,
+    ):
+        line.wait_until(lambda: line.unsettled(client) >= 0)
+        line.publish(client, [(seq, NG) for seq in range(10)])
+        line.wait_until(lambda: len(line.alerts(client)) == 8)
+        assert len(receiver.got) < 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_sigterm_ends_it_cleanly_while_redis_is_away() -> None:
+    with alert_process("redis://127.0.0.1:1/0") as process:
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_it_serves_its_metrics(client: Client, redis_url: str) -> None:
+    port = 19_109
+    with alert_process(redis_url, "--metrics-port", str(port)):
+        line.wait_until(lambda: line.unsettled(client) >= 0)
+        line.publish(client, [(0, NG), (1, NG), (2, NG)])
+
+        def served() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                return str(answer.read().decode())
+
+        line.wait_until(lambda: 'kind="anomaly",state="raised"} 1.0' in served())
+        line.wait_until(lambda: 'outcome="delivered",sink="log"} 1.0' in served())
+
+
+def test_a_wrong_webhook_url_is_said_at_once() -> None:
+    answer = CliRunner().invoke(main, ["alerts", "--webhook", "example.com"])
+    assert answer.exit_code == 78
+    assert "alerts.webhook.url" in answer.output
+
+
+def test_the_help_teaches_by_example() -> None:
+    answer = CliRunner().invoke(main, ["alerts", "--help"])
+    assert answer.exit_code == 0
+    assert "line-worker alerts --webhook" in answer.output

@@ -1,0 +1,192 @@
+"""The webhook, and delivery to a receiver that is away, slow or picky."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import line
+import pytest
+from prometheus_client import CollectorRegistry
+from webhook_server import Receiver
+
+from worker.alerts.sinks import DeliveryError, RefusedError, Sink, Webhook, send_to_log
+from worker.metrics import AlertMetrics
+from worker.runtime.alerting import create_sinks
+from worker.runtime.delivery import Delivery
+from worker.settings import AlertSettings, KeepSettings, Settings, WebhookSettings
+from worker.stream.alerting import AlertFeed, AlertStore, Saved
+from worker.stream.connection import Client, connect
+from worker.types import Alert, AlertKind, AlertState, Severity
+
+
+def alert(number: int = 0, **more: object) -> Alert:
+    fields = {"score": 0.5, "count": 3, "message": "three NG", "id": f"{number}-0", "frame": "1-0"} | more
+    return Alert(f"c1:anomaly:{number}", "c1", AlertKind.ANOMALY, AlertState.RAISED, Severity.CRITICAL, 1, 2, **fields)
+
+
+def test_the_webhook_posts_the_fields_and_the_key() -> None:
+    with Receiver() as receiver:
+        Webhook(WebhookSettings(url=receiver.url))(alert())
+    assert receiver.got == [
+        (
+            "0-0",
+            {
+                "alert_id": "c1:anomaly:0", "camera": "c1", "kind": "anomaly", "state": "raised",
+                "severity": "critical", "opened_at": 1, "at": 2, "frame": "1-0", "score": 0.5, "count": 3,
+                "message": "three NG", "model": "", "id": "0-0",
+            },
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [301, 401, 404, 429, 500, 503])
+def test_an_answer_that_may_be_mended_is_a_failure(status: int) -> None:
+    with Receiver(answers=(status,)) as receiver, pytest.raises(DeliveryError) as caught:
+        Webhook(WebhookSettings(url=receiver.url))(alert())
+    assert not isinstance(caught.value, RefusedError)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_an_answer_that_speaks_of_this_alert_is_a_refusal(status: int) -> None:
+    with Receiver(answers=(status,)) as receiver, pytest.raises(RefusedError):
+        Webhook(WebhookSettings(url=receiver.url))(alert())
+
+
+def test_a_slow_receiver_is_given_up_on() -> None:
+    with Receiver(delay_s=0.5) as receiver, pytest.raises(httpx.TimeoutException):
+        Webhook(WebhookSettings(url=receiver.url, timeout_s=0.1))(alert())
+
+
+def test_sinks_are_those_that_the_settings_ask_for() -> None:
+    assert set(create_sinks(AlertSettings())) == {"log"}
+    assert set(create_sinks(AlertSettings(webhook=WebhookSettings(url="http://x/")))) == {"log", "webhook"}
+
+
+def test_the_log_takes_every_alert(capsys: pytest.CaptureFixture[str]) -> None:
+    for state in AlertState:
+        send_to_log(Alert("a", "c1", AlertKind.LATE, state, Severity.WARNING, 1, 2, message="ten late"))
+    assert capsys.readouterr().out.count("ten late") == len(AlertState)
+
+
+@pytest.fixture
+def feed(client: Client) -> AlertFeed:
+    feed = AlertFeed(client, line.KEYS, "test")
+    feed.join()
+    return feed
+
+
+class Delivering:
+    """A delivery that runs, with a connection of its own; a context manager."""
+
+    def __init__(self, sink: Sink, settings: Settings) -> None:
+        self.stop = threading.Event()
+        self._client = connect(settings.redis)
+        self.metrics = AlertMetrics(CollectorRegistry())
+        feed = AlertFeed(self._client, line.KEYS, "test")
+        self._delivery = Delivery("test", sink, feed, self.metrics, self.stop)
+
+    def __enter__(self) -> Delivering:
+        self._delivery.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._delivery.join(10)
+        assert not self._delivery.is_alive()
+        self._client.close()
+
+    def count(self, outcome: str) -> float:
+        return self.metrics.deliveries.labels("test", outcome)._value.get()
+
+
+def publish(client: Client, *numbers: int) -> list[str]:
+    """Alert events on the stream; their entries' ids."""
+    store = AlertStore(client, line.KEYS, KeepSettings())
+    version = store.load().get("c1", Saved()).version
+    told = store.commit("c1", Saved(version, ""), [], [alert(number) for number in numbers])
+    assert told
+    return told
+
+
+def unacknowledged(client: Client) -> int:
+    return int(client.execute_command("XPENDING", line.KEYS.alerts, "sink:test")[0])
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def test_a_receiver_that_is_away_delays_and_loses_nothing(client: Client, settings: Settings, feed: AlertFeed) -> None:
+    with Receiver() as receiver:
+        port, url = receiver.port, receiver.url
+        with Delivering(Webhook(WebhookSettings(url=url)), settings) as delivering:
+            before = publish(client, 0, 1)
+            line.wait_until(lambda: receiver.keys == before)
+            receiver.__exit__()
+            missed = publish(client, 2, 3)
+            line.wait_until(lambda: delivering.count("failed") > 0)
+            with Receiver(port=port, answers=(503,)) as back:
+                after = publish(client, 4)
+                line.wait_until(lambda: back.keys == missed + after)
+                line.wait_until(lambda: unacknowledged(client) == 0)
+
+
+def test_a_process_that_stops_leaves_the_rest_to_the_next(client: Client, settings: Settings, feed: AlertFeed) -> None:
+    taken: list[str] = []
+
+    def takes_two(alert: Alert) -> None:
+        if len(taken) == 2:
+            raise OSError("full")
+        taken.append(alert.id)
+
+    ids = publish(client, 0, 1, 2, 3)
+    with Delivering(takes_two, settings) as first:
+        line.wait_until(lambda: first.count("failed") > 0)
+    assert unacknowledged(client) == 2
+    with Delivering(lambda alert: taken.append(alert.id), settings):
+        line.wait_until(lambda: taken == ids)
+        line.wait_until(lambda: unacknowledged(client) == 0)
+
+
+def test_an_alert_that_is_refused_does_not_hold_up_the_next(
+    client: Client, settings: Settings, feed: AlertFeed, receiver: Receiver
+) -> None:
+    with Receiver(answers=(422,)) as picky:
+        ids = publish(client, 0, 1)
+        with Delivering(Webhook(WebhookSettings(url=picky.url)), settings) as delivering:
+            line.wait_until(lambda: picky.keys == ids[1:])
+            assert delivering.count("refused") == 1
+
+
+def test_an_event_whose_acknowledgement_failed_is_not_sent_twice(
+    client: Client, settings: Settings, feed: AlertFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.errors import StreamUnavailable
+
+    real, failures = AlertFeed.acknowledge, [StreamUnavailable("gone")]
+
+    def fails_once(self: AlertFeed, alert: Alert) -> None:
+        if failures:
+            raise failures.pop()
+        real(self, alert)
+
+    monkeypatch.setattr(AlertFeed, "acknowledge", fails_once)
+    sent: list[str] = []
+    ids = publish(client, 0)
+    with Delivering(lambda alert: sent.append(alert.id), settings):
+        line.wait_until(lambda: not failures and unacknowledged(client) == 0)
+    assert sent == ids
+
+
+def test_a_stop_does_not_wait_for_a_receiver_that_is_away(client: Client, settings: Settings, feed: AlertFeed) -> None:
+    publish(client, 0)
+    with Delivering(Webhook(WebhookSettings(url="http://127.0.0.1:9/")), settings) as delivering:
+        line.wait_until(lambda: delivering.count("failed") >= 2)
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 2
