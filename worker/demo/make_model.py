@@ -1,4 +1,4 @@
-"""Makes the demo's model: `python -m worker.training.demo_model`.
+"""Makes the demo's model: `python -m worker.demo.make_model`.
 
 Everything is generated and follows from seeds: a teacher that learned to read letters (`glyphs`), good parts of
 some cameras to learn from, others to calibrate with, and again others to check the promise on. It takes about
@@ -22,7 +22,7 @@ from worker.training.make import TRANSFORMS, make_bundle, score
 from worker.training.weights import Weights, read
 from worker.types import Image
 
-DEMO_MODEL = Path(__file__).parents[1] / "demo" / "model"
+DEMO_MODEL = Path(__file__).parent / "model"
 LEARN_SEEDS, CALIBRATE_SEEDS, CHECK_SEEDS = range(1000, 1040), range(2000, 2040), range(3000, 3020)
 LEARN_EACH, CALIBRATE_EACH, CHECK_EACH = 10, 25, 25
 
