@@ -86,6 +86,7 @@ def test_updates_come_with_news_and_not_too_often() -> None:
         (result(0, INVALID), None, True, False),
         (result(0, LATE), None, None, True),
         (result(0, LATE, score=0.5, threshold=0.01), True, False, True),
+        (result(0, LATE, score=float("nan"), threshold=0.01), None, True, True),
         (result(0, LATE, score=0.005, threshold=0.01), None, False, True),
     ],
 )

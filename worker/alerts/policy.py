@@ -14,11 +14,14 @@ NG                            bad      good     good
 INVALID                       -        bad      good
 LATE, score above threshold   bad      good     bad
 LATE, score up to threshold   -        good     bad
+LATE, score is no number      -        bad      bad
 LATE, without a score         -        -        bad
 ============================  =======  =======  ====
 """
 
 from __future__ import annotations
+
+import math
 
 from pydantic import BaseModel, ConfigDict
 
@@ -62,7 +65,9 @@ def judge(kind: AlertKind, result: Result) -> bool | None:
     if kind is AlertKind.LATE:
         return late
     if kind is AlertKind.INVALID:
-        return None if late and result.score is None else result.verdict is Verdict.INVALID
+        if late:
+            return None if result.score is None else not math.isfinite(result.score)
+        return result.verdict is Verdict.INVALID
     if result.verdict is Verdict.INVALID or (late and not _over_threshold(result)):
         return None
     return result.verdict is not Verdict.OK
