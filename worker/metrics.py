@@ -92,9 +92,7 @@ class ProduceMetrics:
         self.frames = Counter(
             "line_produced_frames", "Frames taken from a source", ["camera", "outcome"], registry=registry
         )
-        self.outages = Counter(
-            "line_camera_outages", "Times that a camera went away", ["camera"], registry=registry
-        )
+        self.outages = Counter("line_camera_outages", "Times that a camera went away", ["camera"], registry=registry)
 
 
 class LedgerCollector(Collector):
@@ -131,7 +129,11 @@ class LedgerCollector(Collector):
             ("line_backlog_frames", "backlog", "Frames waiting or in work"),
             ("line_backlog_bytes", "backlog_bytes", "Image bytes waiting or in work"),
             ("line_pending_frames", "pending", "Frames in work"),
-            ("line_ledger_difference", "ledger_difference", "Frames that came in and are nowhere; 0 or a fault"),
+            (
+                "line_ledger_difference",
+                "ledger_difference",
+                "Frames that came in and are nowhere; 0 or a fault",
+            ),
             ("line_dead_letters_kept", "dead_letters_kept", "Dead letters that can still be looked at"),
         ):
             gauge = GaugeMetricFamily(name, text, labels=["line"])

@@ -53,7 +53,8 @@ def stop_on_signals() -> threading.Event:
     def handle(number: int, _frame: object) -> None:
         if stop.is_set():
             raise SystemExit(128 + number)
-        stop.set()
+        # Not here: the interrupted main thread may be inside the event and hold its lock.
+        threading.Thread(target=stop.set, daemon=True).start()
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)

@@ -64,7 +64,7 @@ def _inspect(settings: Settings, device: Device, name: str, progress_file: Path,
 
 
 def _catch_signals(stop: threading.Event) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop.set, daemon=True).start())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
 
 

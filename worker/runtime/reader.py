@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -24,6 +24,7 @@ from worker.stream.fields import camera_of, frame_from_fields, reply_token_of
 log = structlog.get_logger()
 
 _RENEWALS_PER_LEASE = 3
+_SWEEPS_PER_LEASE = 4
 
 
 class Reader:
@@ -49,7 +50,8 @@ class Reader:
         self._to_device = to_device
         self._to_publisher = to_publisher
         self._stamp = stamp
-        self._own_recovered = False
+        self._recovering = True  # first of all what a dead predecessor of the same name left
+        self._joined = False
         self._sweep_at = 0.0
         self._renew_at = 0.0
 
@@ -84,34 +86,43 @@ class Reader:
             self._consumer.renew(self._in_hand.ids())
 
     def _next(self) -> list[Delivery]:
-        """Frames left by a dead worker first, one at a time and alone; then new ones, as many as there is room."""
+        """Frames that a dead worker left come first, one at a time; then new ones, as many as there is room for."""
+        if not self._joined:
+            self._consumer.join()
+            self._joined = True
         self._renew()
-        if not self._own_recovered or time.monotonic() >= self._sweep_at:
-            return list(self._next_recovered())
+        if self._recovering or self._sweep_due():
+            return self._take(self._recover())
         room = self._in_hand.wait_for_room()
-        deliveries = self._consumer.read(room) if room else []
-        self._take(deliveries)
-        return deliveries
+        return self._take(self._consumer.read(room) if room > 0 else [])
 
-    def _next_recovered(self) -> Iterator[Delivery]:
+    def _sweep_due(self) -> bool:
+        """Whether it is time to look for frames of dead workers, and there are some."""
+        if time.monotonic() < self._sweep_at:
+            return False
+        if self._consumer.has_idle():
+            return True
+        self._sweep_at = time.monotonic() + self._work.claim_idle_ms / 1000 / _SWEEPS_PER_LEASE
+        return False
+
+    def _recover(self) -> list[Delivery]:
         """At most one frame, and only with nothing else in hand: if it kills the process, it dies alone."""
         if not self._in_hand.wait_until_empty():
-            return
-        if not self._own_recovered:
+            return []
+        if self._recovering:
             delivery = self._consumer.recover_own()
-            self._own_recovered = delivery is None
+            self._recovering = delivery is not None
         else:
             delivery = self._consumer.recover_idle()
-            if delivery is None and self._consumer.swept:
-                self._sweep_at = time.monotonic() + self._work.claim_idle_ms / 1000 / 2
-        if delivery is not None:
-            log.warning("frame taken over", frame=delivery.id, attempts=delivery.attempts)
-            self._take([delivery])
-            yield delivery
+        if delivery is None:
+            return []
+        log.warning("frame taken over", frame=delivery.id, attempts=delivery.attempts)
+        return [delivery]
 
-    def _take(self, deliveries: list[Delivery]) -> None:
+    def _take(self, deliveries: list[Delivery]) -> list[Delivery]:
         for delivery in deliveries:
             self._in_hand.add(delivery.id)
+        return deliveries
 
     def _prepare(self, delivery: Delivery) -> Prepared | Outcome:
         try:

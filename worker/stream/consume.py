@@ -31,6 +31,11 @@ class FrameConsumer:
         self._cursor = "0-0"
         self._recover = Script(client, "frames.lua", "recover.lua")
 
+    def join(self) -> None:
+        """Make the group where it is missing, from the stream's beginning, and this consumer known in it."""
+        with stream_errors():
+            self._join()
+
     def read(self, count: int, block_ms: int = BLOCK_MS) -> list[Delivery]:
         """Up to `count` frames that nobody has had yet; waits at most `block_ms` for the first.
 
@@ -45,7 +50,7 @@ class FrameConsumer:
             except redis.ResponseError as error:
                 if not is_no_group(error):
                     raise
-                ensure_group(self._client, self._keys.frames, GROUP_INSPECT)
+                self._join()
                 return []
         # An entry that was deleted between delivery and reply has no fields; recover() counts it later.
         return [Delivery(entry_id.decode(), flat, 1) for entry_id, flat in (reply[0][1] if reply else []) if flat]
@@ -61,10 +66,18 @@ class FrameConsumer:
         """A frame that any worker has held for `claim_idle_ms` without finishing it, or None."""
         return self._claim("idle", self._claim_idle_ms, self._cursor)
 
-    @property
-    def swept(self) -> bool:
-        """Whether `recover_idle` has come to the end of the pending frames and begins anew."""
-        return self._cursor == "0-0"
+    def has_idle(self) -> bool:
+        """Whether some worker has held a frame for `claim_idle_ms` without finishing it; takes nothing over."""
+        with stream_errors():
+            try:
+                found = self._client.execute_command(
+                    "XPENDING", self._keys.frames, GROUP_INSPECT, "IDLE", self._claim_idle_ms, "-", "+", 1
+                )
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
+                return False
+        return bool(found)
 
     def renew(self, ids: list[str]) -> None:
         """Say that these frames are still in work here, so that nobody takes them over."""
@@ -85,6 +98,11 @@ class FrameConsumer:
             if not pending:
                 self._client.execute_command("XGROUP", "DELCONSUMER", self._keys.frames, GROUP_INSPECT, self.name)
 
+    def _join(self) -> None:
+        ensure_group(self._client, self._keys.frames, GROUP_INSPECT)
+        # A blocking read alone does not make a consumer known before Redis 7.2.
+        self._client.execute_command("XGROUP", "CREATECONSUMER", self._keys.frames, GROUP_INSPECT, self.name)
+
     def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
         keys = self._keys
         with stream_errors():
@@ -96,10 +114,19 @@ class FrameConsumer:
             except redis.ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise
-                ensure_group(self._client, keys.frames, GROUP_INSPECT)
+                self._join()
                 return None
         self._cursor = next_cursor.decode()
         if not found:
             return None
         entry_id, flat, attempts = found[0]
         return Delivery(entry_id.decode(), flat, attempts)
+
+
+def consumer_count(client: Client, keys: LineKeys) -> int:
+    """How many workers have joined the group `inspect`; 0 where it does not exist yet."""
+    with stream_errors():
+        try:
+            return len(client.execute_command("XINFO", "CONSUMERS", keys.frames, GROUP_INSPECT))
+        except redis.ResponseError:
+            return 0
