@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.settings import load
+from worker.types import Image
 
 if TYPE_CHECKING:
     from worker.training.calibrate import Calibration
@@ -66,8 +68,13 @@ def train(
     from worker.training.make import make_bundle
 
     with _progress(console) as bar:
-        reading = bar.add_task("reading", total=len(learned))
+        reading = bar.add_task("reading", total=len(paths))
         fitting = bar.add_task("fitting", total=steps)
+
+        def images(paths: list[Path]) -> Iterator[Image]:
+            for image in read_images(paths, limits):
+                bar.advance(reading)
+                yield image
 
         def show(step: int, loss: float) -> None:
             bar.update(fitting, completed=step, description=f"fitting, loss {loss:.3f}")
@@ -75,8 +82,8 @@ def train(
         calibration = make_bundle(
             output,
             weights,
-            bar.track(read_images(learned, limits), task_id=reading),
-            read_images(held_out, limits),
+            images(learned),
+            images(held_out),
             recipe=Recipe(steps=steps, batch_size=batch_size, seed=seed),
             false_reject_rate=false_reject_rate,
             data_digest=digest(paths),

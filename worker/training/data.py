@@ -27,18 +27,18 @@ ENCODINGS = {
 
 
 class Samples:
-    """N images as the graph's inputs; kept as uint8 at the model's size, a quarter of what they become."""
+    """N images as the graph's inputs; `images` keeps them as uint8 at the model's size, a quarter of that."""
 
     def __init__(self, images: Iterable[Image], transforms: Transforms) -> None:
         self.transforms = transforms
-        self._images = [_resized(image, transforms) for image in images]
+        self.images = [_resized(image, transforms) for image in images]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def batch(self, numbers: Sequence[int]) -> npt.NDArray[np.float32]:
         """The inputs with these numbers: n×3×h×w float32."""
-        return np.stack([preprocess(self._images[number], self.transforms) for number in numbers])
+        return np.stack([preprocess(self.images[number], self.transforms) for number in numbers])
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -42,11 +42,11 @@ def make_bundle(
     Args:
         teacher: folded weights; None draws a random teacher by the recipe's seed.
     """
-    samples = Samples(good, TRANSFORMS)
+    samples, kept_back = Samples(good, TRANSFORMS), Samples(held_out, TRANSFORMS)  # so that a bad image stops it early
     network = fit(teacher or random_teacher(recipe.seed, samples), samples, recipe, progress)
     (folder / MANIFEST).unlink(missing_ok=True)  # it speaks of the files that are about to be replaced
     export(network, folder, TRANSFORMS.map_shape, TRANSFORMS.mean, TRANSFORMS.std, half=True)
-    calibration = calibrate(list(score(folder, held_out)), false_reject_rate)
+    calibration = calibrate(list(score(folder, kept_back.images)), false_reject_rate)
     now = datetime.now(UTC)
     manifest = Manifest(
         name=name or folder.resolve().name,
