@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from worker.errors import DeviceError
 
 KINDS = ("cpu", "gpu", "npu", "xpu", "mlu", "dcu", "gcu")
-_ENTRY = re.compile(r"(?:(?P<kind>[a-z]+):?)?(?:(?P<first>\d{1,4})(?:-(?P<last>\d{1,4}))?)?")
+_ENTRY = re.compile(r"(?:(?P<kind>[a-z]+)(?::(?=\d)|$))?(?:(?P<first>\d{1,4})(?:-(?P<last>\d{1,4}))?)?")
 
 # Which environment variable hides all other devices of a kind from the framework.
 VISIBLE_DEVICES = {
