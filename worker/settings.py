@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -171,7 +172,7 @@ class Settings(BaseSettings):
     line: Name = Field("line1", description="the line's name: the prefix of all its keys")
     devices: str = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
     model: Path | None = Field(None, description="the model folder (bundle or PaddleX export)")
-    threshold: float | None = Field(None, ge=0, description="overrides the bundle's threshold")
+    threshold: float | None = Field(None, ge=0, allow_inf_nan=False, description="overrides the bundle's threshold")
     engine: Literal["paddle"] = Field("paddle", description="what runs the model")
     redis: RedisSettings = RedisSettings()
     batch: BatchSettings = BatchSettings()
@@ -244,9 +245,9 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 def mask_password(url: str) -> str:
     """The URL with its password replaced by `***`, fit for logs."""
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = re.sub(r"([?&]password=)[^&]*", r"\1***", url).partition("://")
     credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{credentials.partition(':')[0]}:***@{host}" if at else url
+    return f"{scheme}{separator}{credentials.partition(':')[0]}:***@{host}" if at else f"{scheme}{separator}{rest}"
 
 
 def to_json(settings: Settings) -> str:
@@ -295,8 +296,8 @@ def _explain(error: ValidationError, origin: dict[str, str]) -> str:
         where = f" (from {origin[name]})" if name in origin else ""
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name}{where}: there is no such setting; {_nearest(name)}")
-        elif name == "redis.url":
-            lines.append(f"{name}{where}: {problem['msg']}")  # never echo a URL: it may hold a password
+        elif name.partition(".")[0] == "redis":
+            lines.append(f"{name}{where}: {problem['msg']}")  # never echo what may hold a URL with its password
         else:
             lines.append(f"{name}{where}: {problem['msg']}; got {problem['input']!r}")
     return "\n".join(lines)
