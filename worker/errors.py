@@ -9,6 +9,8 @@ LineError
 ├── StreamError            something is wrong on the Redis side
 │   └── StreamUnavailable  Redis cannot be reached or refuses work for now: wait and try again
 ├── CrashLoop              workers die again and again without finishing a frame
+├── DeliveryError          the receiver of an alert did not take it
+│   └── RefusedError       and never will take this one
 └── FrameError             one frame cannot be inspected; carries the `reason` of its dead letter
     ├── FieldError         its fields are missing, unknown or malformed
     └── ImageError         its bytes are not an image that may be inspected
@@ -71,6 +73,14 @@ class CrashLoop(LineError):
     """Workers died again and again without finishing a frame."""
 
     exit_code = 70
+
+
+class DeliveryError(LineError):
+    """The receiver did not take the alert."""
+
+
+class RefusedError(DeliveryError):
+    """The receiver understood this alert and will never take it: calling again cannot help."""
 
 
 class FrameError(LineError):

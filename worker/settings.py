@@ -106,19 +106,19 @@ class WorkSettings(_Section):
 class KeepSettings(_Section):
     """How many entries the output streams keep (trimmed to about this many)."""
 
-    results: int = Field(10_000, ge=1)
-    alerts: int = Field(10_000, ge=1)
-    dead: int = Field(1_000, ge=1)
+    results: int = Field(10_000, ge=1, description="verdicts on the results stream")
+    alerts: int = Field(10_000, ge=1, description="events on the alerts stream")
+    dead: int = Field(1_000, ge=1, description="dead letters that can be looked at and replayed")
     reply_s: int = Field(60, ge=1, description="seconds that a reply waits to be fetched")
 
 
 class AlertRule(_Section):
     """`raise_at` bad results of the last `window` raise; `clear_after` good ones in a row clear."""
 
-    enabled: bool = True
-    window: int = Field(5, ge=1, le=1_000)
-    raise_at: int = Field(3, ge=1, le=1_000)
-    clear_after: int = Field(5, ge=1, le=1_000)
+    enabled: bool = Field(True, description="whether this kind of alert is raised")
+    window: int = Field(5, ge=1, le=1_000, description="results of a camera that are looked back on")
+    raise_at: int = Field(3, ge=1, le=1_000, description="so many bad ones among them raise")
+    clear_after: int = Field(5, ge=1, le=1_000, description="so many good ones in a row clear")
 
     @model_validator(mode="after")
     def _can_raise(self) -> AlertRule:
@@ -131,7 +131,7 @@ class WebhookSettings(_Section):
     """Where alert events are POSTed as JSON."""
 
     url: str = Field("", description="http(s) URL; empty: no webhook", pattern=r"^(https?://\S+)?$")
-    timeout_s: float = Field(5.0, gt=0, le=60)
+    timeout_s: float = Field(5.0, gt=0, le=60, description="give up on one POST after; it is tried again")
 
 
 class AlertSettings(_Section):
@@ -160,7 +160,7 @@ class MetricsSettings(_Section):
 class LogSettings(_Section):
     """Logs go to standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
 
 

@@ -19,7 +19,6 @@ S = 1_000_000_000
 class Worker:
     name: str
     away_s: float
-    sure: bool = True
 
 
 def settings(**alerts: object) -> Settings:
@@ -63,12 +62,6 @@ def test_each_worker_that_is_gone_has_its_own_alert() -> None:
     assert events[0].alert_id == events[2].alert_id != events[1].alert_id == events[3].alert_id
     assert "worker b is back" in events[2].message
     assert "c has left" in events[3].message
-
-
-def test_a_worker_that_may_be_idle_is_not_called_down_but_an_alert_stays_until_it_is_seen() -> None:
-    unsure, sure = Worker("a", 60, sure=False), Worker("a", 60, sure=True)
-    assert watch([(0, [unsure])]) == []
-    assert states(watch([(0, [sure]), (0, [unsure]), (0, [unsure])])) == [RAISED]
 
 
 def test_what_is_switched_off_is_not_raised_and_is_cleared() -> None:

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from webhook_server import Receiver
 
-from worker.alerts.sinks import DeliveryError, RefusedError, Sink, Webhook, send_to_log
+from worker.alerts.sinks import Sink, Webhook, send_to_log
+from worker.errors import DeliveryError, RefusedError
 from worker.metrics import AlertMetrics
 from worker.runtime.alerting import create_sinks
 from worker.runtime.delivery import Delivery

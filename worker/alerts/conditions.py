@@ -13,17 +13,12 @@ from worker.types import Alert, AlertKind
 
 
 class WorkerSeen(Protocol):
-    """What is known of one worker: `away_s` since it last asked for work.
-
-    `sure` is False where it may well be there and merely had nothing to do.
-    """
+    """What is known of one worker: `away_s` seconds since it was last seen."""
 
     @property
     def name(self) -> str: ...
     @property
     def away_s(self) -> float: ...
-    @property
-    def sure(self) -> bool: ...
 
 
 class LineState(BaseModel):
@@ -68,7 +63,7 @@ def _check_backlog(
 def _check_workers(
     opened: dict[str, OpenAlert], workers: Sequence[WorkerSeen], now: int, limit_s: float
 ) -> tuple[dict[str, OpenAlert], list[Alert]]:
-    """One alert a worker: raised when it is surely gone, cleared when it asks for work again or has left."""
+    """One alert a worker: raised when it is gone, cleared when it is seen again or has left."""
     away = {worker.name: worker for worker in workers if limit_s and worker.away_s >= limit_s}
     still: dict[str, OpenAlert] = {}
     events: list[Alert] = []
@@ -79,7 +74,7 @@ def _check_workers(
         present = any(worker.name == name for worker in workers)
         events += clear_alert(alert, now, f"worker {name} {'is back' if present else 'has left the group'}")
     for name, worker in away.items():
-        if name not in opened and worker.sure:
+        if name not in opened:
             key = f"{name}:{now // 1_000_000}"
             message = f"worker {name} has not asked for work for {worker.away_s:.0f} s"
             still[name], raised = raise_alert("", AlertKind.WORKER_DOWN, key, at=now, count=0, message=message)

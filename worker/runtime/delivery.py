@@ -15,8 +15,8 @@ from tenacity import (
     wait_random,
 )
 
-from worker.alerts.sinks import RefusedError, Sink
-from worker.errors import StreamError
+from worker.alerts.sinks import Sink
+from worker.errors import RefusedError, StreamError
 from worker.metrics import AlertMetrics
 from worker.stream.alerting import AlertFeed
 from worker.types import Alert

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _RENEWALS_PER_LEASE = 3
 _SWEEPS_PER_LEASE = 4
+_SHOW_UP_EVERY_S = 3.0  # well under alerts.worker_down_s
 
 
 class Reader:
@@ -54,6 +55,7 @@ class Reader:
         self._joined = False
         self._sweep_at = 0.0
         self._renew_at = 0.0
+        self._show_up_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Read until told to stop, riding out Redis being away."""
@@ -80,7 +82,10 @@ class Reader:
             self._renew()
 
     def _renew(self) -> None:
-        """Keep the frames in hand from being taken over, a few times in each lease."""
+        """Be seen, and keep the frames in hand from being taken over, a few times in each lease."""
+        if time.monotonic() >= self._show_up_at:
+            self._show_up_at = time.monotonic() + _SHOW_UP_EVERY_S
+            self._consumer.show_up()
         if time.monotonic() >= self._renew_at:
             self._renew_at = time.monotonic() + self._work.claim_idle_ms / 1000 / _RENEWALS_PER_LEASE
             self._consumer.renew(self._in_hand.ids())

@@ -47,15 +47,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A consumer of the group `inspect`, `away_s` seconds since the server last noted it.
-
-    From Redis 7.2 on the server notes every read. Before, it notes only reads that gave a frame, so that a
-    worker with nothing to do looks gone; then it is `sure` only where frames are pending with it or wait.
-    """
+    """A consumer of the group `inspect`, `away_s` seconds since it was last seen (`FrameConsumer.show_up`)."""
 
     name: str
     away_s: float
-    sure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +143,7 @@ class AlertStore:
                 raise waiting
         if isinstance(consumers, redis.ResponseError):  # no stream or no group yet
             return LineView(waiting, ())
-        return LineView(waiting, _workers(waiting, [mapping(consumer) for consumer in consumers]))
+        return LineView(waiting, _workers([mapping(consumer) for consumer in consumers]))
 
     def _saved(self, name: str) -> Saved:
         version, text = self._client.execute_command("HMGET", self._keys.alarm(name), "version", "state")
@@ -250,14 +245,8 @@ def _result(entry_id: str, flat: list[bytes]) -> Result:
     return result
 
 
-def _workers(waiting: int, consumers: list[dict[str, Any]]) -> tuple[Worker, ...]:
-    # A worker that blocks in a read gets a new frame at once: frames that nobody has mean that it does not.
-    unread = waiting > sum(consumer["pending"] for consumer in consumers)
+def _workers(consumers: list[dict[str, Any]]) -> tuple[Worker, ...]:
     return tuple(
-        Worker(
-            name=consumer["name"].decode("utf-8", "replace"),
-            away_s=consumer["idle"] / 1_000,
-            sure="inactive" in consumer or consumer["pending"] > 0 or unread,  # `inactive`: Redis 7.2 on
-        )
+        Worker(name=consumer["name"].decode("utf-8", "replace"), away_s=consumer["idle"] / 1_000)
         for consumer in consumers
     )

@@ -10,6 +10,8 @@ from worker.stream.connection import BLOCK_MS, Client, ensure_group, is_no_group
 from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.stream.scripts import Script
 
+_BEHIND_ALL = f"{2**64 - 1}-{2**64 - 2}"
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -65,6 +67,22 @@ class FrameConsumer:
     def recover_idle(self) -> Delivery | None:
         """A frame that any worker has held for `claim_idle_ms` without finishing it, or None."""
         return self._claim("idle", self._claim_idle_ms, self._cursor)
+
+    def show_up(self) -> None:
+        """Have the server note that this worker is there, which a read without frames does only from Redis 7.2 on.
+
+        Reads this consumer's own pending frames from behind the last possible one, so that none is delivered.
+        """
+        with stream_errors():
+            try:
+                self._client.execute_command(
+                    "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", 1,
+                    "STREAMS", self._keys.frames, _BEHIND_ALL,
+                )  # fmt: skip
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
+                self._join()
 
     def has_idle(self) -> bool:
         """Whether some worker has held a frame for `claim_idle_ms` without finishing it; takes nothing over."""

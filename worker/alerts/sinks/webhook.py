@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import httpx
 
-from worker.alerts.sinks.base import DeliveryError, RefusedError
+from worker.errors import DeliveryError, RefusedError
 from worker.settings import WebhookSettings
 from worker.types import Alert
 
