@@ -1,0 +1,22 @@
+"""Models for the running system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SIZE = 64
+"""Height and width of the small model's input: a frame takes it a sixteenth of the work of 256."""
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An STFPM with random weights for 64×64 inputs, exported as PaddleX does, for tests that ask no judgement of it."""
+    from worker.training.export import export
+    from worker.training.network import Stfpm, folded_backbone, fresh_student
+    from worker.training.weights import draw, fold
+
+    folder = tmp_path_factory.mktemp("small_model")
+    export(Stfpm(folded_backbone(fold(draw(0))), fresh_student(draw(1))), folder, (SIZE, SIZE))
+    return folder

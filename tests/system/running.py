@@ -1,0 +1,121 @@
+"""A line of real `line-worker` processes on a Redis of the tests, started and watched as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worker.settings import inherited_environment, load
+from worker.stream.connection import connect
+from worker.stream.consume import consumer_count
+from worker.stream.fields import result_from_fields
+from worker.stream.keys import LineKeys
+from worker.stream.ledger import Ledger, read_ledger
+from worker.types import Result
+
+COMMAND = [sys.executable, "-m", "worker"]
+READY_TIMEOUT_S = 60.0
+
+
+class RunningLine:
+    """Starts commands for the line `test`; a context manager that kills what still runs at its end.
+
+    `settings` are environment variables by their dotted names with `__` for dots. Logs go to `folder`.
+    """
+
+    def __init__(self, redis_url: str, folder: Path, **settings: object) -> None:
+        self.keys = LineKeys("test")
+        self.client = connect(load({"redis.url": redis_url})[0].redis)
+        self._folder = folder
+        values = {"line": "test", "redis__url": redis_url, "metrics__port": 0, "metrics__alerts_port": 0} | settings
+        self._environment = inherited_environment() | {f"LINE_{name.upper()}": str(v) for name, v in values.items()}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> RunningLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in [*self._processes]:
+            self.stop(name)
+        self.client.close()
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Start `line-worker ARGUMENTS` under a name of its own."""
+        with self.log(name).open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                [*COMMAND, *arguments], env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def start_workers(self, *arguments: str) -> None:
+        """Start `run` with two workers and wait until both are ready."""
+        self.start("run", "run", "--devices", two_devices(), *arguments)
+        self.wait_until(lambda: consumer_count(self.client, self.keys) == 2, READY_TIMEOUT_S, "two workers are ready")
+
+    def finish(self, name: str, timeout_s: float = 60.0) -> None:
+        """Wait for a command that ends by itself; it must end well."""
+        process = self._processes.pop(name)
+        assert process.wait(timeout_s) == 0, self._tail(name)
+
+    def stop(self, name: str) -> int:
+        """Ask for the end with SIGTERM; the exit code."""
+        process = self._processes.pop(name)
+        process.terminate()
+        try:
+            return process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def log(self, name: str) -> Path:
+        """Where a command's output goes."""
+        return self._folder / f"{name}.log"
+
+    def events(self, name: str, event: str) -> list[dict[str, Any]]:
+        """The log lines of a command with this `event`."""
+        lines = [line for line in self.log(name).read_text().splitlines() if line.startswith("{") and event in line]
+        return [found for line in lines if (found := json.loads(line))["event"] == event]
+
+    def worker_pids(self) -> dict[str, int]:
+        """The process of each worker by the worker's name, the latest where one was restarted."""
+        return {line["worker"]: line["pid"] for line in self.events("run", "worker started")}
+
+    def ledger(self) -> Ledger:
+        """The books as of now."""
+        return read_ledger(self.client, self.keys)
+
+    def results(self) -> list[Result]:
+        """All results, oldest first."""
+        page = self.client.execute_command("XRANGE", self.keys.results, "-", "+")
+        return [result_from_fields(entry_id.decode(), flat) for entry_id, flat in page]
+
+    def wait_until(self, condition: Callable[[], object], timeout_s: float, what: str) -> None:
+        """Wait for a condition; fails after `timeout_s`, or at once when a command has ended before its time."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            for name, process in self._processes.items():
+                assert process.poll() in (None, 0), f"waiting until {what}: {self._tail(name)}"
+            assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain until {what}: {self.ledger()}"
+            time.sleep(0.05)
+
+    def _tail(self, name: str) -> str:
+        return f"`line-worker {name}` ended:\n{self.log(name).read_text(errors='replace')[-2000:]}"
+
+
+def two_devices() -> str:
+    """Two workers on cores of this machine, which may have but one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return f"cpu:{cores[0]},cpu:{cores[1]}" if len(cores) > 1 else f"cpu:{cores[0]},cpu"
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
