@@ -41,7 +41,8 @@ def _scratch(picture: Plane, metal: Plane, random: Generator) -> Mask:
     across = np.array([-along[1], along[0]])
     steps = np.linspace(-1, 1, 9)[:, None]
     bend = random.uniform(-0.03, 0.03)
-    points = (middle + steps * half * along + bend * (1 - steps**2) * across) * size
+    jumps = random.uniform(-0.004, 0.004, (len(steps), 2))
+    points = (middle + steps * half * along + bend * (1 - steps**2) * across + jumps) * size
     width = max(1, round(size * random.uniform(0.010, 0.014)))
     furrow, burr = (_line(size, points + side * width * across, width) * metal for side in (0.0, 1.0))
     picture *= (1 - 0.62 * furrow)[:, :, None]

@@ -75,7 +75,7 @@ def _grooves(size: int) -> Plane:
             max(1, round(0.006 * size * _FINE)),
             cv2.LINE_AA,
         )
-    return _reduced(canvas, size) * 34
+    return _reduced(canvas, size) * 14
 
 
 def _blank(size: int) -> Plane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ def watch(
 def as_record(entry: Result | Alert, label_map: bool = False) -> dict[str, Any]:
     """The entry for JSON; the labelMap's PNG as Base64 where asked for."""
     record = asdict(entry)
+    if entry.score is not None and not math.isfinite(entry.score):
+        record["score"] = None  # JSON has no word for it
     if isinstance(entry, Result):
         del record["label_map"]
         if label_map:

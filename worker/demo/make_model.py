@@ -61,7 +61,7 @@ def _tell(what: str) -> Progress:
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), default=DEMO_MODEL, show_default=True)
 @click.option("--teacher", type=click.Path(path_type=Path), required=True, help="File to keep the teacher in (.npz).")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=160, show_default=True)
 def main(output: Path, teacher: Path, steps: int) -> None:
     """Make the demo's model and check it on cameras that it has not seen."""
     calibration = make_bundle(

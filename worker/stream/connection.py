@@ -87,7 +87,7 @@ def stream_errors() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
             raise StreamError(f"Redis refuses the login: {error}; see redis.url") from error
-        raise StreamUnavailable(f"Redis cannot be reached: {error}") from error
+        raise StreamUnavailable(f"Redis cannot be reached: {error} Is it running? See redis.url") from error
     except redis.ResponseError as error:
         text = str(error)
         # redis-py strips the code of the errors it has a class for, so the class is asked too.
