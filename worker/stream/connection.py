@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,11 +92,16 @@ def stream_errors() -> Iterator[None]:
     except redis.ResponseError as error:
         text = str(error)
         # redis-py strips the code of the errors it has a class for, so the class is asked too.
-        if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError) or text.startswith(_PASSING):
+        if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError) or _from_its_code(text).startswith(_PASSING):
             raise StreamUnavailable(f"Redis refuses work for now: {text}") from error
         raise StreamError(f"Redis: {text}") from error
     except redis.RedisError as error:
         raise StreamError(f"Redis: {error}") from error
+
+
+def _from_its_code(text: str) -> str:
+    """The error from its code on; Redis 6 puts the place in the script before the code of what failed there."""
+    return re.sub(r"^(?:ERR )?Error running script .*?: -(?=[A-Z]+ )", "", text)
 
 
 def is_no_group(error: redis.ResponseError) -> bool:
