@@ -12,7 +12,7 @@ SIZE = 64
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An STFPM with random weights for 64×64 inputs, exported as PaddleX does, for tests that ask no judgement of it."""
+    """A PaddleX export of an STFPM with random weights for 64×64 inputs: quick, and no judge of anything."""
     from worker.training.export import export
     from worker.training.network import Stfpm, folded_backbone, fresh_student
     from worker.training.weights import draw, fold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from worker.settings import inherited_environment, load
 from worker.stream.connection import connect
 from worker.stream.consume import consumer_count
 from worker.stream.fields import result_from_fields
-from worker.stream.keys import LineKeys
+from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.stream.ledger import Ledger, read_ledger
 from worker.types import Result
 
@@ -35,7 +36,7 @@ class RunningLine:
         self.client = connect(load({"redis.url": redis_url})[0].redis)
         self._folder = folder
         values = {"line": "test", "redis__url": redis_url, "metrics__port": 0, "metrics__alerts_port": 0} | settings
-        self._environment = inherited_environment() | {f"LINE_{name.upper()}": str(v) for name, v in values.items()}
+        self._environment = inherited_environment() | _variables(values)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> RunningLine:
@@ -46,11 +47,12 @@ class RunningLine:
             self.stop(name)
         self.client.close()
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start `line-worker ARGUMENTS` under a name of its own."""
+    def start(self, name: str, *arguments: str, **settings: object) -> None:
+        """Start `line-worker ARGUMENTS` under a name of its own, with settings that only it gets."""
+        environment = self._environment | _variables(settings)
         with self.log(name).open("wb") as log:
             self._processes[name] = subprocess.Popen(
-                [*COMMAND, *arguments], env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*COMMAND, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def start_workers(self, *arguments: str) -> None:
@@ -86,6 +88,19 @@ class RunningLine:
         """The process of each worker by the worker's name, the latest where one was restarted."""
         return {line["worker"]: line["pid"] for line in self.events("run", "worker started")}
 
+    def kill_in_mid_batch(self, worker: str) -> set[str]:
+        """SIGKILL a worker while it has frames in hand, and say which; it is frozen first, so that they stay so."""
+        pid = self.worker_pids()[worker]
+        for _ in range(500):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.05)  # what it had sent to Redis is done by then
+            if in_hand := self._pending_of(worker):
+                os.kill(pid, signal.SIGKILL)
+                return in_hand
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.005)
+        raise AssertionError(f"{worker} never had a frame in hand")
+
     def ledger(self) -> Ledger:
         """The books as of now."""
         return read_ledger(self.client, self.keys)
@@ -104,8 +119,16 @@ class RunningLine:
             assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain until {what}: {self.ledger()}"
             time.sleep(0.05)
 
+    def _pending_of(self, worker: str) -> set[str]:
+        page = self.client.execute_command("XPENDING", self.keys.frames, GROUP_INSPECT, "-", "+", 1_000, worker)
+        return {entry[0].decode() for entry in page}
+
     def _tail(self, name: str) -> str:
         return f"`line-worker {name}` ended:\n{self.log(name).read_text(errors='replace')[-2000:]}"
+
+
+def _variables(settings: dict[str, object]) -> dict[str, str]:
+    return {f"LINE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def two_devices() -> str:

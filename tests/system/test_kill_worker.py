@@ -5,33 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from pathlib import Path
 
 from .running import RunningLine
 
 FRAMES_A_CAMERA = 1_000
-
-
-def pending_of(line: RunningLine, worker: str) -> set[str]:
-    """The frames that this worker has in hand."""
-    page = line.client.execute_command("XPENDING", line.keys.frames, "inspect", "-", "+", 1_000, worker)
-    return {entry[0].decode() for entry in page}
-
-
-def kill_in_mid_batch(line: RunningLine, worker: str, pid: int) -> set[str]:
-    """SIGKILL a worker while it has frames in hand, and say which: it is frozen first, so that it stays that way."""
-    for _ in range(500):
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.05)  # what it had sent to Redis is done by then
-        if in_hand := pending_of(line, worker):
-            os.kill(pid, signal.SIGKILL)
-            return in_hand
-        os.kill(pid, signal.SIGCONT)
-        time.sleep(0.005)
-    raise AssertionError(f"{worker} never had a frame in hand")
 
 
 def test_a_worker_killed_in_mid_batch_costs_and_doubles_nothing(
@@ -46,7 +24,7 @@ def test_a_worker_killed_in_mid_batch_costs_and_doubles_nothing(
         victim, pid = next(iter(line.worker_pids().items()))
 
         # If one is killed while it has frames in hand
-        in_hand = kill_in_mid_batch(line, victim, pid)
+        in_hand = line.kill_in_mid_batch(victim)
 
         # I expect a replacement, and one result for each frame
         line.finish("produce")
