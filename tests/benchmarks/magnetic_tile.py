@@ -40,12 +40,10 @@ TIMEOUT_S = 1_800.0
 
 def main() -> None:
     options = read_options()
-    kinds = {path.stem: path.parent.name for path in sorted((options.data / "test").rglob("*.png"))}
-    files = len(list((options.data / "test").rglob("*.png")))
-    if not files or len(kinds) != files:
-        sys.exit(
-            f"{options.data}/test: {files} images with {len(kinds)} names; there must be some, and names be unique"
-        )
+    images = list((options.data / "test").rglob("*.png"))
+    kinds = {path.stem: path.parent.name for path in images}
+    if not images or len(kinds) != len(images):
+        sys.exit(f"{options.data}/test: {len(images)} images with {len(kinds)} names; each needs a name of its own")
     with tempfile.TemporaryDirectory(prefix="magnetic-tile-") as scratch:
         bundle = options.bundle or Path(scratch) / "bundle"
         fit_s = None if bundle.exists() else fit(options, bundle)
