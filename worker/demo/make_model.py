@@ -2,7 +2,8 @@
 
 Everything is generated and follows from seeds: a teacher that learned to read letters (`glyphs`), good parts of
 some cameras to learn from, others to calibrate with, and again others to check the promise on. It takes about
-15 minutes on two cores. The model that ships in `worker/demo/model` was made by this script.
+ten minutes on two cores. The model that ships in `worker/demo/model` was made by this script: on the cameras of
+CHECK_SEEDS it found 499 of 500 bad parts and rejected none of 500 good ones.
 """
 
 from __future__ import annotations
