@@ -46,7 +46,7 @@ while at <= #ARGV do
       bury(id, fields)
       count(ledger, cameras, camera, 'dead:' .. what, 'dead')
     end
-    forget(frames, ledger, sizes, id)
+    forget(frames, group, ledger, sizes, id)
   end
   done[#done + 1] = mine
 end

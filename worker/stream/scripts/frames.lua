@@ -11,7 +11,7 @@ local function count(ledger, cameras, camera, what, total)
   redis.call('HINCRBY', cameras, field, 1)
 end
 
-local function forget(frames, ledger, sizes, id)
+local function forget(frames, group, ledger, sizes, id)
   local bytes = redis.call('HGET', sizes, id)
   if bytes then
     redis.call('HDEL', sizes, id)
@@ -21,6 +21,8 @@ local function forget(frames, ledger, sizes, id)
   end
   redis.call('XDEL', frames, id)
   if redis.call('XLEN', frames) == 0 then -- heals what entries deleted from outside left behind
+    local pending = redis.pcall('XPENDING', frames, group)
+    if not pending.err and pending[1] > 0 then return end -- but a deleted one that is pending has its end to come
     redis.call('DEL', sizes)
     redis.call('HSET', ledger, 'backlog_bytes', 0)
   end

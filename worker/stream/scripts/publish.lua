@@ -56,7 +56,7 @@ local function evict(entry)
   for i = 1, #entry[2], 2 do
     if entry[2][i] == 'camera' then who = entry[2][i + 1] end
   end
-  forget(frames, ledger, sizes, entry[1])
+  forget(frames, group, ledger, sizes, entry[1])
   if #who > 64 or string.find(who, '[^%w_.-]') then who = '?' end
   drop(who, 'drop-oldest')
 end

@@ -11,7 +11,7 @@ local group, consumer, scope, idle, cursor, most = ARGV[1], ARGV[2], ARGV[3], AR
 local function bury_deleted(id)
   redis.call('XACK', frames, group, id)
   count(ledger, cameras, '?', 'dropped:deleted', 'dropped:deleted')
-  forget(frames, ledger, sizes, id)
+  forget(frames, group, ledger, sizes, id)
 end
 
 local next_cursor, ids = '0-0', {}
