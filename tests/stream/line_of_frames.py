@@ -12,7 +12,7 @@ from conftest import settings_for
 from worker.settings import Settings
 from worker.stream.commit import Committer, Dead, Finished, Outcome
 from worker.stream.connection import connect
-from worker.stream.consume import Delivery, FrameConsumer
+from worker.stream.consume import FrameConsumer
 from worker.stream.dead import DeadLetters
 from worker.stream.fields import result_from_fields
 from worker.stream.keys import LineKeys
@@ -59,12 +59,6 @@ class Line:
         consumer = FrameConsumer(connect(self.settings.redis), self.keys, name, idle_ms)
         consumer.join()
         return consumer
-
-    def read_all(self, consumer: FrameConsumer) -> list[Delivery]:
-        deliveries: list[Delivery] = []
-        while page := consumer.read(100, block_ms=1):
-            deliveries += page
-        return deliveries
 
     def finish(self, *ids: str, camera: str = "c1", verdict: Verdict = Verdict.OK, reply_to: str = "") -> list[bool]:
         return self.committer.commit([finished(one, camera, verdict, reply_to) for one in ids])

@@ -253,7 +253,7 @@ def test_a_server_that_became_a_replica_is_waited_for(line: Line) -> None:
     line.publish()
     line.do("REPLICAOF", "127.0.0.1", "1")
     try:
-        with pytest.raises(StreamUnavailable, match="for now.*READONLY|for now.*read only"):
+        with pytest.raises(StreamUnavailable, match=r"for now.*(READONLY|read only)"):
             line.publish()
     finally:
         line.do("REPLICAOF", "NO", "ONE")
