@@ -2,12 +2,12 @@
 
 from worker.capture.defects import KINDS
 from worker.capture.generated import GOOD
-from worker.demo.make_model import CALIBRATE_SEEDS, CHECK_SEEDS, DEMO_MODEL, LEARN_SEEDS, check
+from worker.demo.make_model import CALIBRATE_SEEDS, CHECK_SEEDS, LEARN_SEEDS, MODEL, check
 from worker.inference.bundle import Manifest
 
 
 def test_it_was_calibrated_on_enough_parts_to_promise_its_rate() -> None:
-    manifest = Manifest.model_validate_json((DEMO_MODEL / "bundle.json").read_bytes())
+    manifest = Manifest.model_validate_json((MODEL / "bundle.json").read_bytes())
 
     assert manifest.score_statistics["promised"] == 1.0
     assert manifest.false_reject_target == 0.01
@@ -19,7 +19,7 @@ def test_it_was_checked_on_other_cameras_than_it_learned_from() -> None:
 
 
 def test_it_tells_bad_parts_from_good_ones() -> None:
-    shares = check(DEMO_MODEL, seeds=range(5000, 5006), each=8)  # 48 good parts, 6 of each defect
+    shares = check(MODEL, seeds=range(5000, 5006), each=8)  # 48 good parts, 6 of each defect
 
     assert shares[GOOD] <= 0.05
     assert all(shares[kind] >= 0.8 for kind in KINDS)

@@ -16,6 +16,7 @@ import numpy as np
 
 from worker.capture.defects import KINDS
 from worker.capture.generated import GOOD, GeneratedLine
+from worker.demo import MODEL
 from worker.inference.bundle import load_bundle
 from worker.training.fit import Progress, Recipe
 from worker.training.glyphs import glyph_teacher
@@ -23,7 +24,6 @@ from worker.training.make import TRANSFORMS, make_bundle, score
 from worker.training.weights import Weights, read
 from worker.types import Image
 
-DEMO_MODEL = Path(__file__).parent / "model"
 LEARN_SEEDS, CALIBRATE_SEEDS, CHECK_SEEDS = range(1000, 1040), range(2000, 2040), range(3000, 3020)
 LEARN_EACH, CALIBRATE_EACH, CHECK_EACH = 10, 25, 25
 
@@ -60,7 +60,7 @@ def _tell(what: str) -> Progress:
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), default=DEMO_MODEL, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=MODEL, show_default=True)
 @click.option("--teacher", type=click.Path(path_type=Path), required=True, help="File to keep the teacher in (.npz).")
 @click.option("--steps", type=click.IntRange(1), default=160, show_default=True)
 def main(output: Path, teacher: Path, steps: int) -> None:

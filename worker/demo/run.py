@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from worker.capture.generated import GeneratedLine
+from worker.demo import MODEL
 from worker.demo.observer import Observer
 from worker.demo.processes import Processes
 from worker.demo.report import build_report
@@ -28,7 +29,6 @@ from worker.stream.embedded import EmbeddedRedis
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import read_ledger
 
-MODEL = Path(__file__).with_name("model")
 _READY_TIMEOUT_S = 120.0
 _DRAIN_TIMEOUT_S = 30.0
 _TICK_S = 0.25
