@@ -37,6 +37,17 @@ class Encoding(StrEnum):
         """Bytes a pixel of a raw encoding; 0 for a compressed one."""
         return {"bgr8": 3, "rgb8": 3, "mono8": 1}.get(self.value, 0)
 
+    @classmethod
+    def of(cls, data: bytes) -> Encoding | None:
+        """What a file's first bytes say it is, whatever its name or field says; None: none of these."""
+        if data.startswith(b"\xff\xd8\xff"):
+            return cls.JPEG
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return cls.PNG
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return cls.WEBP
+        return cls.BMP if data.startswith(b"BM") else None
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

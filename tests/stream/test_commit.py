@@ -139,7 +139,7 @@ def test_a_replayed_letter_is_a_new_frame_and_the_books_balance(line: Line) -> N
     letter = line.letters.get(frame)  # found by its frame's id as by its own
     assert letter == line.letters.get(letter.id)
     # When it is replayed, then it is delivered as a frame like any other
-    again = line.letters.replay(letter)
+    again = line.letters.replay(letter.id)
     assert line.books().backlog_bytes == 5
     (delivery,) = worker.read(1)
     assert (delivery.id, delivery.flat[:4]) == (again, [b"camera", b"c7", b"data", b"12345"])
@@ -148,7 +148,7 @@ def test_a_replayed_letter_is_a_new_frame_and_the_books_balance(line: Line) -> N
     assert (books.produced, books.dead, books.verdicts["OK"], books.dead_letters_kept) == (2, 1, 1, 0)
     # And a second replay of the same letter finds it gone
     with pytest.raises(StreamError, match="gone"):
-        line.letters.replay(letter)
+        line.letters.replay(letter.id)
 
 
 def test_a_letter_that_kept_no_frame_cannot_be_replayed_and_stays(line: Line) -> None:
@@ -158,7 +158,7 @@ def test_a_letter_that_kept_no_frame_cannot_be_replayed_and_stays(line: Line) ->
     line.bury(frame)
     (letter,) = line.letters.list()
     with pytest.raises(StreamError, match="no fields"):
-        line.letters.replay(letter)
+        line.letters.replay(letter.id)
     assert line.books().dead_letters_kept == 1
 
 
@@ -170,8 +170,8 @@ def test_purging_deletes_the_letter_and_keeps_the_count(line: Line) -> None:
     (letter,) = line.letters.list(camera="c2")
     assert letter.reason == "too_small"
     assert [one.frame for one in line.letters.list(reason="truncated")] == ids[:2]
-    assert line.letters.purge(letter)
-    assert not line.letters.purge(letter)
+    assert line.letters.purge(letter.id)
+    assert not line.letters.purge(letter.id)
     assert (line.books().dead, line.books().dead_letters_kept) == (3, 2)
     with pytest.raises(StreamError, match=r"no dead letter 9-9.*dead list"):
         line.letters.get("9-9")

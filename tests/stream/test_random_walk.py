@@ -81,7 +81,7 @@ class Walk(RuleBasedStateMachine):
     def replay(self, pick: int) -> None:
         letters = [letter for letter in self.line.letters.list() if letter.original]
         if letters:
-            self.came.add(self.line.letters.replay(letters[pick % len(letters)]))
+            self.came.add(self.line.letters.replay(letters[pick % len(letters)].id))
 
     @rule(name=workers)
     def die_and_restart(self, name: str) -> None:

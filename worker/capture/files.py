@@ -109,18 +109,5 @@ class FilesSource:
             self._context.log.warning("file cannot be read, passed over", file=str(path), error=error.strerror)
             self._context.tally.add("unreadable")
             return None
-        encoding = sniff(data) or IMAGE_SUFFIXES[path.suffix.lower()]
+        encoding = Encoding.of(data) or IMAGE_SUFFIXES[path.suffix.lower()]
         return Picture(self._context.clock.time_ns(), path.stem, data=data, encoding=encoding)
-
-
-def sniff(data: bytes) -> Encoding | None:
-    """The encoding that a file's first bytes tell; files do bear wrong suffixes."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return Encoding.JPEG
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return Encoding.PNG
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return Encoding.WEBP
-    if data.startswith(b"BM"):
-        return Encoding.BMP
-    return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import click
@@ -12,7 +13,7 @@ from worker.cli.common import settings_options
 from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.stream.connection import connect
-from worker.stream.dead import DeadLetter, DeadLetters
+from worker.stream.dead import DeadLetters
 from worker.stream.keys import LineKeys
 
 
@@ -56,52 +57,42 @@ def show(settings: Settings, letter_id: str, save: click.File | None) -> None:
         save.write(letter.original.get("data", b""))  # type: ignore[attr-defined]
 
 
+def _choosing(command: Callable[[DeadLetters, str], str]) -> Callable[..., None]:
+    """A command that does something to chosen letters, named by their ids or all that the options leave."""
+
+    @click.argument("letter_ids", nargs=-1)
+    @click.option("--all", "everything", is_flag=True, help="All, or all that --camera and --reason leave.")
+    @click.option("--camera", help="Only this camera's.")
+    @click.option("--reason", help="Only with this reason.")
+    @settings_options()
+    @functools.wraps(command)
+    def run(
+        settings: Settings, letter_ids: tuple[str, ...], everything: bool, camera: str | None, reason: str | None
+    ) -> None:
+        if bool(letter_ids) == everything:
+            raise SettingsError("name letters by their ids, or --all (with --camera and --reason to narrow it)")
+        letters = _letters(settings)
+        # Fixed before the first is touched: a replayed frame may die again at once.
+        found = letters.list(camera=camera, reason=reason) if everything else map(letters.get, letter_ids)
+        for letter_id in [letter.id for letter in found]:
+            click.echo(command(letters, letter_id))
+
+    return run
+
+
 @dead.command()
-@click.argument("letter_ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All, or all that --camera and --reason leave.")
-@click.option("--camera", help="Only this camera's.")
-@click.option("--reason", help="Only with this reason.")
-@settings_options()
-def replay(
-    settings: Settings, letter_ids: tuple[str, ...], everything: bool, camera: str | None, reason: str | None
-) -> None:
+@_choosing
+def replay(letters: DeadLetters, letter_id: str) -> str:
     """Put dead letters back on the queue, as new frames."""
-    letters = _letters(settings)
-    for letter in _chosen(letters, letter_ids, everything, camera, reason):
-        click.echo(f"{letter.id} replayed as frame {letters.replay(letter)}")
+    return f"{letter_id} replayed as frame {letters.replay(letter_id)}"
 
 
 @dead.command()
-@click.argument("letter_ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All, or all that --camera and --reason leave.")
-@click.option("--camera", help="Only this camera's.")
-@click.option("--reason", help="Only with this reason.")
-@settings_options()
-def purge(
-    settings: Settings, letter_ids: tuple[str, ...], everything: bool, camera: str | None, reason: str | None
-) -> None:
+@_choosing
+def purge(letters: DeadLetters, letter_id: str) -> str:
     """Delete dead letters for good; the ledger goes on counting them as dead."""
-    letters = _letters(settings)
-    for letter in _chosen(letters, letter_ids, everything, camera, reason):
-        letters.purge(letter)
-        click.echo(f"{letter.id} deleted")
+    return f"{letter_id} deleted" if letters.purge(letter_id) else f"{letter_id} was gone already"
 
 
 def _letters(settings: Settings) -> DeadLetters:
     return DeadLetters(connect(settings.redis), LineKeys(settings.line))
-
-
-def _chosen(
-    letters: DeadLetters,
-    letter_ids: tuple[str, ...],
-    everything: bool,
-    camera: str | None,
-    reason: str | None,
-) -> Iterator[DeadLetter]:
-    """The letters that are meant, fixed before the first is touched: a replay may die again at once."""
-    if bool(letter_ids) == everything:
-        raise SettingsError("name letters by their ids, or --all (with --camera and --reason to narrow it)")
-    if everything:
-        yield from list(letters.list(camera=camera, reason=reason))
-    else:
-        yield from [letters.get(letter_id) for letter_id in letter_ids]

@@ -68,7 +68,7 @@ def _decode_raw(frame: Frame) -> Image:
 
 def _read_header(frame: Frame) -> tuple[int, int]:
     """(width, height) from the header alone; no pixel is decoded and nothing of their size allocated."""
-    kind = _kind(frame.data)
+    kind = Encoding.of(frame.data)
     if kind is None:
         raise ImageError(
             "not_an_image", f"data holds no JPEG, PNG, WebP or BMP image; it begins with {frame.data[:12]!r}"
@@ -87,17 +87,6 @@ def _read_header(frame: Frame) -> tuple[int, int]:
         raise ImageError("too_large", f"{error}; see limits.max_pixels") from error
     except Exception as error:  # a decoder fed with hostile bytes raises whatever it likes
         raise ImageError("not_an_image", f"the {kind}'s header cannot be read: {error}"[:300]) from error
-
-
-def _kind(data: bytes) -> Encoding | None:
-    """What the first bytes say the file is."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return Encoding.JPEG
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return Encoding.PNG
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return Encoding.WEBP
-    return Encoding.BMP if data.startswith(b"BM") else None
 
 
 def _read_webp_header(data: bytes) -> tuple[int, int]:

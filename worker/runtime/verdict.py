@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.inference.postprocess import encode_label_map
 from worker.types import Frame, Prediction, Result, Verdict
@@ -38,6 +38,25 @@ def predicted(
     if late_ms > 0:
         reason = f"{late_ms:.0f} ms past the deadline of {frame.deadline_ms} ms; would be {verdict}"
         verdict = Verdict.LATE
+    return replace(
+        _result(frame, verdict, reason, origin),
+        score=prediction.score,
+        threshold=prediction.threshold,
+        size=prediction.label_map.shape[:2],
+        image_size=prediction.image_size,
+        label_map=encode_label_map(prediction.label_map),
+        regions=prediction.regions,
+        timings={stage: round(value, 3) for stage, value in timings_ms.items()},
+    )
+
+
+def too_late(frame: Frame, late_ms: float, origin: Origin) -> Result:
+    """The result of a frame whose deadline passed before the device could look at it."""
+    reason = f"{late_ms:.0f} ms past the deadline of {frame.deadline_ms} ms; not inspected"
+    return _result(frame, Verdict.LATE, reason, origin)
+
+
+def _result(frame: Frame, verdict: Verdict, reason: str, origin: Origin) -> Result:
     return Result(
         frame=frame.id,
         camera=frame.camera,
@@ -47,31 +66,6 @@ def predicted(
         captured_at=frame.captured_at,
         published_at=frame.published_at,
         reason=reason,
-        score=prediction.score,
-        threshold=prediction.threshold,
-        size=prediction.label_map.shape[:2],
-        image_size=prediction.image_size,
-        label_map=encode_label_map(prediction.label_map),
-        regions=prediction.regions,
-        model=origin.model,
-        engine=origin.engine,
-        device=origin.device,
-        worker=origin.worker,
-        timings={stage: round(value, 3) for stage, value in timings_ms.items()},
-    )
-
-
-def too_late(frame: Frame, late_ms: float, origin: Origin) -> Result:
-    """The result of a frame whose deadline passed before the device could look at it."""
-    return Result(
-        frame=frame.id,
-        camera=frame.camera,
-        verdict=Verdict.LATE,
-        seq=frame.seq,
-        part_id=frame.part_id,
-        captured_at=frame.captured_at,
-        published_at=frame.published_at,
-        reason=f"{late_ms:.0f} ms past the deadline of {frame.deadline_ms} ms; not inspected",
         model=origin.model,
         engine=origin.engine,
         device=origin.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from worker.stream.connection import Client, pairs, stream_errors
 from worker.stream.keys import LineKeys
 from worker.stream.scripts import Script
 
-_PAGE = 100
+_PAGE = 16  # letters carry whole images
+_ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _ORIGINAL = "original."
 
 
@@ -75,28 +77,33 @@ class DeadLetters:
         Raises:
             StreamError: there is none with this id.
         """
+        if _ENTRY_ID.fullmatch(letter_id):
+            with stream_errors():
+                found = self._client.execute_command("XRANGE", self._keys.dead, letter_id, letter_id)
+            if found:
+                return _letter(*found[0])
         for letter in self.list():
-            if letter_id in (letter.id, letter.frame):
+            if letter.frame == letter_id:
                 return letter
         raise StreamError(f"there is no dead letter {letter_id}; `line-worker dead list` shows them")
 
-    def replay(self, letter: DeadLetter) -> str:
-        """Put the frame back on the queue as a new one; returns its id.
+    def replay(self, letter_id: str) -> str:
+        """Put the frame of the letter with this id back on the queue as a new one; returns the frame's id.
 
         Raises:
             StreamError: the letter is gone, or kept nothing that could be replayed.
         """
         keys = self._keys
         with stream_errors():
-            new_id = self._replay([keys.frames, keys.dead, keys.ledger, keys.sizes], [letter.id])
+            new_id = self._replay([keys.frames, keys.dead, keys.ledger, keys.sizes], [letter_id])
         if new_id is None:
-            raise StreamError(f"dead letter {letter.id} is gone: replayed or purged meanwhile")
+            raise StreamError(f"dead letter {letter_id} is gone: replayed or purged meanwhile")
         return str(new_id.decode())
 
-    def purge(self, letter: DeadLetter) -> bool:
-        """Delete a letter for good; False where it was gone already."""
+    def purge(self, letter_id: str) -> bool:
+        """Delete the letter with this id for good; False where it was gone already."""
         with stream_errors():
-            return bool(self._client.execute_command("XDEL", self._keys.dead, letter.id) == 1)
+            return bool(self._client.execute_command("XDEL", self._keys.dead, letter_id) == 1)
 
 
 def _letter(entry_id: bytes, flat: list[bytes]) -> DeadLetter:
