@@ -101,19 +101,19 @@ class Slot:
         self._start_at = time.monotonic() + pause
         log.error("worker died", worker=self.name, reason=reason, restart_in_s=pause, fruitless=self.fruitless)
 
-    def kill_if_hung(self, grace_s: float) -> None:
+    def kill_if_hung(self, woke: float) -> None:
         """Kill a worker whose stalest stage made no progress for too long, or that does not get ready.
 
         Args:
-            grace_s: time that passed without us looking (we were stopped ourselves); it does not count.
+            woke: when we began to look, or went on after a sleep; what came before does not count.
         """
         if self._process is None or self._killed_for:
             return
-        work, now = self._settings.work, time.monotonic() - grace_s
+        work, now = self._settings.work, time.monotonic()
         stage, stamp = self._progress.stalest()
-        if self._progress.ready and now - stamp > work.hang_timeout_s:
+        if self._progress.ready and now - max(stamp, woke) > work.hang_timeout_s:
             self._killed_for = f"hung: stage {stage} made no progress for {work.hang_timeout_s:g} s"
-        elif not self._progress.ready and now - self._started > work.start_timeout_s:
+        elif not self._progress.ready and now - max(self._started, woke) > work.start_timeout_s:
             self._killed_for = f"not ready after {work.start_timeout_s:g} s"
         if self._killed_for:
             log.error("worker killed", worker=self.name, reason=self._killed_for)

@@ -26,6 +26,7 @@ from worker.stream.ledger import read_ledger
 log = structlog.get_logger()
 
 _TICK_S = 0.2
+_ASLEEP_S = 1.0  # without a look for so long: we were stopped, or the box slept, and the workers with us
 _CONFIGURATION = SettingsError.exit_code
 
 
@@ -70,15 +71,16 @@ class Supervisor:
         return [slot.status() for slot in self._slots]
 
     def _watch(self) -> None:
-        looked = time.monotonic()
+        looked = woke = time.monotonic()
         while not self._stop.is_set():
             now = time.monotonic()
-            unwatched_s = max(0.0, now - looked - 10 * _TICK_S)  # we were stopped, or the box slept
+            if now - looked > _ASLEEP_S:
+                woke = now
             looked = now
             for slot in self._slots:
                 if ended := slot.ended():
                     self._judge(slot, *ended)
-                slot.kill_if_hung(unwatched_s)
+                slot.kill_if_hung(woke)
                 slot.start_when_due()
                 slot.measure()
             self._stop.wait(_TICK_S)
