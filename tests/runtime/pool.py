@@ -32,7 +32,7 @@ COMMAND = [sys.executable, "-m", "worker", "run"]
 
 
 def environment(url: str, **values: object) -> dict[str, str]:
-    """For a worker pool: settings by their dotted names with `__` for dots."""
+    """For a worker pool: settings by their dotted names with `__` for dots; None leaves one out."""
     defaults = {
         "line": "test",
         "redis__url": url,
@@ -43,7 +43,7 @@ def environment(url: str, **values: object) -> dict[str, str]:
         "work__backoff_s": 0.1,
         "log__format": "json",
     }
-    chosen = {f"LINE_{name.upper()}": str(value) for name, value in (defaults | values).items()}
+    chosen = {f"LINE_{name.upper()}": str(value) for name, value in (defaults | values).items() if value is not None}
     return inherited_environment() | chosen
 
 
@@ -89,9 +89,9 @@ class Pool:
         self._seen.update(pids)
         return pids
 
-    def ready(self) -> Pool:
-        """Wait until a worker is warm."""
-        self.wait_for(lambda: "worker ready" in self.log.read_text(), "a worker that is ready")
+    def ready(self, workers: int = 1) -> Pool:
+        """Wait until so many workers are warm."""
+        self.wait_for(lambda: self.log.read_text().count("worker ready") >= workers, "workers that are ready")
         self.workers()
         return self
 
