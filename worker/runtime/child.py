@@ -37,9 +37,9 @@ def _run(order: dict[str, str]) -> None:
     settings, device, name = from_json(order["settings"]), parse_devices(order["device"])[0], order["name"]
     stop = threading.Event()
     _catch_signals(stop)
-    threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
     check_cores(device)
-    pin(device)
+    pin(device)  # before any thread is started: each inherits it
+    threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
     _inspect(settings, device, name, Path(order["progress_file"]), stop)
 
 
