@@ -93,7 +93,7 @@ class LimitSettings(_Section):
 class WorkSettings(_Section):
     """Reading, recovery and the supervisor's patience."""
 
-    claim_idle_ms: int = Field(30_000, ge=100, description="take over a frame that a dead worker left, after")
+    claim_idle_ms: int = Field(30_000, ge=1_000, description="take over a frame that a dead worker left, after")
     max_attempts: int = Field(3, ge=1, le=100, description="deliveries of a frame before it is dead-lettered")
     hang_timeout_s: float = Field(30.0, ge=1, description="kill a worker that makes no progress for")
     start_timeout_s: float = Field(120.0, ge=1, description="kill a worker that is not ready after")
