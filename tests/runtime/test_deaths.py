@@ -77,7 +77,7 @@ def test_workers_killed_again_and_again_lose_and_repeat_nothing(
 def test_frames_of_a_worker_that_never_comes_back_go_to_another(
     redis_url: str, tmp_path: Path, jpegs: list[bytes]
 ) -> None:
-    with Pool(redis_url, tmp_path, work__claim_idle_ms=300) as pool:
+    with Pool(redis_url, tmp_path, work__claim_idle_ms=1_000) as pool:
         frames = pool.publish_many(3, jpegs)
         gone = FrameConsumer(pool.client, pool.keys, "gone", 300)
         gone.join()
@@ -91,7 +91,7 @@ def test_frames_of_a_worker_that_never_comes_back_go_to_another(
 def test_a_frame_that_failed_too_often_becomes_a_dead_letter(
     redis_url: str, tmp_path: Path, jpegs: list[bytes]
 ) -> None:
-    with Pool(redis_url, tmp_path, work__claim_idle_ms=300, work__max_attempts=2) as pool:
+    with Pool(redis_url, tmp_path, work__claim_idle_ms=1_000, work__max_attempts=2) as pool:
         # Given a frame that was delivered twice already, and one that was delivered once
         poison, fine = pool.publish_many(2, jpegs)
         for attempt in (1, 2):
