@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from worker.stream.scripts import Script
 _PAGE = 16  # letters carry whole images
 _ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _ORIGINAL = "original."
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
