@@ -177,6 +177,18 @@ def test_purging_deletes_the_letter_and_keeps_the_count(line: Line) -> None:
         line.letters.get("9-9")
 
 
+def test_a_letters_own_id_goes_before_another_letters_frame(one_line: Line) -> None:
+    # Given a letter whose frame has the id of a later letter, as happens within a millisecond
+    fields = ["camera", "c1", "reason", "truncated", "attempts", 1]
+    one_line.do("XADD", one_line.keys.dead, "5-0", "frame", "7-0", *fields)
+    one_line.do("XADD", one_line.keys.dead, "7-0", "frame", "6-0", *fields)
+    assert one_line.letters.get("7-0").id == "7-0"
+    assert one_line.letters.get("6-0").id == "7-0"
+    for odd in ("abc", "", "7", "-", "99999999999999999999-0"):
+        with pytest.raises(StreamError):
+            one_line.letters.get(odd)
+
+
 def test_letters_are_listed_page_by_page_without_gap_or_double(one_line: Line) -> None:
     ids = [one_line.publish().id for _ in range(205)]
     one_line.consumer("w1").read(205)
