@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ from worker.stream.scripts import Script
 _PAGE = 16  # letters carry whole images
 _ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _ORIGINAL = "original."
-_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class DeadLetters:
             start = f"({page[-1][0].decode()}"
 
     def get(self, letter_id: str) -> DeadLetter:
-        """One letter, by its own id or by its frame's.
+        """One letter, by its own id, else by its frame's: both count milliseconds, so that they may be equal.
 
         Raises:
             StreamError: there is none with this id.
