@@ -53,6 +53,7 @@ class Worker:
         self._progress = progress
         self._metrics = metrics
         self._labels = (name, str(device))
+        metrics.device_failures.labels(*self._labels)  # there from the start, so that a rate sees the first one
         self._stop = stop
         self._failure: BaseException | None = None
         self._in_hand = InHand(settings.batch.max_batch * _BATCHES_IN_HAND)

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from worker.devices import Device, child_environment
+from worker.runtime.openmp import with_openmp
 from worker.runtime.progress import Progress
 from worker.settings import Settings, inherited_environment, to_json
 
@@ -33,7 +34,7 @@ class Slot:
     def __init__(self, settings: Settings, device: Device, name: str, folder: Path) -> None:
         self.device = device
         self.name = name
-        self.restarts: dict[str, int] = {}
+        self.restarts = {"crash": 0, "hang": 0}  # there from the start, so that a rate sees the first one
         self.fruitless = 0
         self._settings = settings
         self._stem = folder / name.replace(":", "_")
@@ -60,7 +61,7 @@ class Slot:
         self._reason_file.unlink(missing_ok=True)
         self._killed_for = ""
         self._started = time.monotonic()
-        environment = child_environment(self.device, inherited_environment())
+        environment = with_openmp(child_environment(self.device, inherited_environment()), self._folder)
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "worker.runtime.child"], stdin=subprocess.PIPE, env=environment, text=True
@@ -96,7 +97,7 @@ class Slot:
         """Count the death and set the backoff. A life that finished a frame was no fruitless one."""
         self.fruitless = 0 if self._progress.finished else self.fruitless + 1
         kind = "hang" if self._killed_for else "crash"
-        self.restarts[kind] = self.restarts.get(kind, 0) + 1
+        self.restarts[kind] += 1
         pause = min(_LONGEST_BACKOFF_S, self._settings.work.backoff_s * 2 ** max(0, self.fruitless - 1))
         self._start_at = time.monotonic() + pause
         log.error("worker died", worker=self.name, reason=reason, restart_in_s=pause, fruitless=self.fruitless)

@@ -12,13 +12,20 @@ from worker.devices import Device
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
 
+os.environ.setdefault("GLOG_minloglevel", "2")  # errors only; paddle reads it once, when it is imported
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # paddle looks for ccache and warns that it has none
-    import paddle
-    import paddle.inference
+    try:
+        import paddle
+        import paddle.inference
+    except ImportError as error:
+        raise DeviceError(f"paddlepaddle cannot be loaded: {error}; libgomp.so.1 is in Debian's libgomp1") from error
 
 # Its handlers would end the process at SIGTERM, with a C++ trace, before the frames in hand got their verdicts.
 paddle.disable_signal_handler()
+
+__all__ = ["PaddleEngine", "paddle"]
 
 _GPU_MEMORY_MB = 256  # what the pool begins with; it grows
 # oneDNN caches its work for this many input shapes: one a batch size, or it begins anew at every change.
