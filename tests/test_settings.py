@@ -242,3 +242,10 @@ def test_a_child_inherits_the_environment_without_our_settings(monkeypatch: pyte
     environment = inherited_environment()
     assert "LINE_REDIS__URL" not in environment
     assert environment["LINES"] == "kept"
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINE_MODEL", "")
+    settings, origin = load()
+    assert settings.model is None
+    assert origin["model"] == "default"

@@ -167,7 +167,13 @@ class LogSettings(_Section):
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # an empty variable is how many tools say that it is not set
+        extra="forbid",
+        frozen=True,
+    )
 
     line: Name = Field("line1", description="the line's name: the prefix of all its keys")
     devices: str = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")

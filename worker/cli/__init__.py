@@ -1,4 +1,4 @@
-"""The `line-worker` command. Each subcommand is imported when it is called, so that `--help` is quick."""
+"""The `line-worker` command. A subcommand is imported when it is called, its frameworks only in its body."""
 
 from __future__ import annotations
 
