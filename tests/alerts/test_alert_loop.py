@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from worker.errors import StreamError, StreamUnavailable
 from worker.metrics import AlertMetrics
 from worker.runtime.alerting import AlertLoop, run_alerts
 from worker.settings import Settings, load
-from worker.stream.alerting import AlertStore
+from worker.stream.alerting import AlertStore, Saved
 from worker.stream.connection import Client, connect
 from worker.stream.embedded import EmbeddedRedis
 from worker.stream.keys import GROUP_INSPECT
@@ -185,6 +186,54 @@ def test_two_processes_by_accident_do_not_double_alerts(client: Client, redis_ur
     # Each of the 300 was counted, and once.
     assert counts == sorted(set(counts))
     assert counts[-1] == 300
+
+
+class CountingStore(QuickStore):
+    """Counts how often everything is read anew."""
+
+    reloads = 0
+
+    def load(self) -> dict[str, Saved]:
+        self.reloads += 1
+        return super().load()
+
+
+def test_what_a_second_process_read_and_left_is_taken_over(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.runtime.alerting.LEFT_AFTER_MS", 200)
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    loop.step()
+    # Given three results that another process read before it died, and one more that comes to us
+    line.publish(client, [(0, NG), (1, NG), (2, NG)])
+    assert len(store_of(client, settings).read()) == 3
+    line.publish(client, [(3, OK)])
+    loop.step()
+    clock.now += 2
+    loop.step()
+    assert line.alerts(client) == []
+    time.sleep(0.6)
+    # I expect the next looks to find them and to raise, once
+    for _ in range(4):
+        clock.now += 2
+        loop.step()
+    assert [(event.state, event.count) for event in line.alerts(client)] == [(RAISED, 3)]
+    assert line.unsettled(client) == 0
+
+
+def test_two_processes_that_live_let_each_other_finish(client: Client, settings: Settings) -> None:
+    clock = Clock()
+    stores = [CountingStore(client, line.KEYS, settings.keep) for _ in range(2)]
+    loops = [loop_of(store, settings, clock) for store in stores]
+    for number in range(20):
+        # Given that one holds a camera's results while the other looks
+        line.publish(client, [(number * 2, NG), (number * 2 + 1, NG)], camera=f"c{number}")
+        for loop in (loops[0], loops[1], loops[1], loops[0]):
+            loop.step()
+            clock.now += 0.15
+    assert [store.reloads for store in stores] == [1, 1]
+    settle(loops[0], clock, client)
 
 
 def test_a_silent_camera_is_told_once_whatever_restarts(client: Client, redis_url: str) -> None:

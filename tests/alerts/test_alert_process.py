@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import line
+import pytest
 from alert_results import NG, OK
 from click.testing import CliRunner
 from webhook_server import Receiver
 
 from worker.cli import main
 from worker.settings import AlertSettings
-from worker.stream.connection import Client
+from worker.stream.connection import BLOCK_MS, Client
+from worker.types import AlertState
 
 COMMAND = [sys.executable, "-c", "from worker.cli import main; main()", "alerts"]
 
@@ -62,6 +64,26 @@ def test_killed_again_and_again_it_repeats_and_loses_nothing(client: Client, red
     # A POST may be repeated where the process died before it could acknowledge it; then with the same key.
     once = list(dict.fromkeys(receiver.keys))
     assert once == [event.id for event in told]
+
+
+def test_what_one_of_two_processes_had_in_hand_when_it_was_killed_is_not_lost(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINE_ALERTS__REORDER_MS", "2000")
+    with alert_process(redis_url) as doomed, alert_process(redis_url) as survivor:
+        line.wait_until(lambda: client.execute_command("CLIENT", "LIST").count(b"cmd=xreadgroup") == 4)
+        # Given one that holds results for their window, while the other is stopped and its last read is over
+        survivor.send_signal(signal.SIGSTOP)
+        time.sleep(2 * BLOCK_MS / 1_000)
+        line.publish(client, [(1, NG), (2, NG), (3, NG)])
+        line.wait_until(lambda: client.execute_command("XPENDING", line.KEYS.results, "alerting")[0] == 3)
+        doomed.kill()
+        doomed.wait()
+        assert line.alerts(client) == []
+        # I expect the other to take them over
+        survivor.send_signal(signal.SIGCONT)
+        line.wait_until(lambda: line.unsettled(client) == 0)
+        assert [event.state for event in line.alerts(client)] == [AlertState.RAISED]
 
 
 def test_a_slow_webhook_does_not_delay_the_decisions(client: Client, redis_url: str) -> None:

@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 PAGE = 100
 LOOK_EVERY_S = 1.0
+LEFT_AFTER_MS = 2_000
+"""A result that is unsettled so long after its reorder window is in the hands of nobody: who read it has died."""
 
 State = TypeVar("State", bound=BaseModel)
 Clock = Callable[[], float]
@@ -126,7 +128,11 @@ class AlertLoop:
             self._settle()
             caught_up = len(results) < PAGE
             if caught_up and self._clock() >= self._next_look:
-                self._look()
+                if self._has_left():
+                    log.info("taking over the results that another alert process left")
+                    self._reload()
+                else:
+                    self._look()
                 self._next_look = self._clock() + LOOK_EVERY_S
         except _Superseded:
             if not self._met_another:
@@ -142,6 +148,10 @@ class AlertLoop:
         self._cameras = {camera: _parse(CameraState, camera, state) for camera, state in saved.items()}
         self._held = {}
         self._hold(self._store.pending())
+
+    def _has_left(self) -> bool:
+        # Ours are settled when their window ends, and so are those of a second process while it lives.
+        return self._store.has_left(int(self._settings.alerts.reorder_ms) + LEFT_AFTER_MS)
 
     def _patience_ms(self) -> int:
         dues = [due for held in self._held.values() if (due := held.due()) is not None]

@@ -92,6 +92,10 @@ class AlertStore:
         """All results that were read but not settled, by this process or the one before it."""
         return self._results.pending()
 
+    def has_left(self, idle_ms: int) -> bool:
+        """Whether a result was read longer than `idle_ms` ago and nobody has settled it since."""
+        return self._results.has_left(idle_ms)
+
     def read(self, count: int = _PAGE, block_ms: int = BLOCK_MS) -> list[Result]:
         """Up to `count` new results, pending until settled; waits at most `block_ms` for the first."""
         return self._results.read(count, block_ms)
@@ -197,6 +201,19 @@ class _GroupReader(Generic[Entry]):
             found += self._decoded(page)
             after = page[-1][0].decode()
         return found
+
+    def has_left(self, idle_ms: int) -> bool:
+        with stream_errors():
+            try:
+                return bool(
+                    self._client.execute_command(
+                        "XPENDING", self._stream, self._group, "IDLE", idle_ms, "-", "+", 1, _CONSUMER
+                    )
+                )
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
+                return False  # the next read makes the group
 
     def read(self, count: int, block_ms: int) -> list[Entry]:
         return self._decoded(self._page(count, ["BLOCK", max(block_ms, 1)], ">"))  # BLOCK 0 is for ever
