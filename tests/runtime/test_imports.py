@@ -83,3 +83,19 @@ def test_progress_is_seen_by_another_process_and_begins_anew_with_each_life(tmp_
     assert supervisor.stalest()[0] == "device"
     worker.reset()
     assert (supervisor.ready, supervisor.finished, supervisor.busy_s) == (False, 0, 0)
+
+
+def test_files_in_the_current_folder_are_not_taken_for_modules(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a folder with files named like modules that a worker imports
+    for name in ("queue.py", "mmap.py", "cv2.py"):
+        (tmp_path / name).write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    # When the command that pip installs is started there
+    command = [str(Path(sys.executable).with_name("line-worker")), "run"]
+    monkeypatch.setattr(sys.modules[Pool.__module__], "COMMAND", command)
+    # Then its workers start all the same
+    with Pool(redis_url, tmp_path) as pool:
+        pool.ready()
+        assert pool.said("worker died") == []

@@ -60,11 +60,31 @@ def test_a_commit_whose_answer_was_lost_is_safe_to_repeat(line: Line) -> None:
     assert (len(line.results()), books.dead, books.dead_letters_kept) == (1, 1, 1)
 
 
-def test_a_frame_that_nobody_read_cannot_be_ended(line: Line) -> None:
-    frame = line.publish().id
-    line.consumer("w1")
-    assert line.finish(frame) == [False]
-    assert line.waiting() == [frame]
+def test_a_frame_whose_consumer_or_group_was_deleted_is_ended_by_who_has_it_in_hand(line: Line) -> None:
+    for command in (("DELCONSUMER", line.keys.frames, "inspect", "w1"), ("DESTROY", line.keys.frames, "inspect")):
+        frame = line.publish().id
+        line.consumer("w1").read(1)
+        line.do("XGROUP", *command)
+        assert line.finish(frame) == [True]
+        assert line.finish(frame) == [False]
+        assert line.waiting() == []
+    books = line.books()
+    assert (books.verdicts["OK"], books.difference, books.backlog) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("bury", [False, True])
+def test_whatever_stands_at_the_reply_key_does_not_keep_a_frame_from_its_end(line: Line, bury: bool) -> None:
+    # Given a reply key that is no stream
+    line.do("RPUSH", line.keys.reply("mine"), "x")
+    ids = [line.publish().id for _ in range(2)]
+    line.consumer("w1").read(2)
+    # When its frame and a neighbour are ended
+    end = line.bury if bury else line.finish
+    assert [*end(ids[0], reply_to="mine"), *end(ids[1])] == [True, True]
+    # Then both are, and the books balance
+    books = line.books()
+    assert (books.backlog, books.pending, books.difference) == (0, 0, 0)
+    assert len(line.results()) + len(list(line.letters.list())) == 2
 
 
 def test_a_dead_letter_keeps_the_entry_as_it_came(line: Line) -> None:

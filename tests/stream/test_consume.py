@@ -183,10 +183,10 @@ def test_a_destroyed_group_is_made_again_from_the_beginning(line: Line) -> None:
     # Then every step of a worker bears it
     assert not worker.has_idle()
     worker.renew(ids[:1])
-    assert line.finish(ids[0]) == [False]  # no longer ours to end; it will be delivered again
+    assert line.finish(ids[0]) == [True]  # nobody else has ended it
     assert worker.recover_own() is None  # makes the group
-    assert [delivery.id for delivery in worker.read(2)] == ids
-    assert line.finish(*ids) == [True, True]
+    assert [delivery.id for delivery in worker.read(2)] == ids[1:]
+    assert line.finish(*ids) == [False, True]
 
 
 def test_a_destroyed_group_is_made_again_by_the_sweep(line: Line) -> None:
@@ -208,18 +208,6 @@ def test_forgotten_scripts_are_sent_again(line: Line) -> None:
     assert line.finish(frame) == [True]
 
 
-def test_a_worker_leaves_the_group_only_with_empty_hands(line: Line) -> None:
-    frame = line.publish().id
-    worker = line.consumer("w1")
-    line.consumer("w2")
-    worker.read(1)
-    worker.leave()
-    assert consumer_count(line.client, line.keys) == 2
-    line.finish(frame)
-    worker.leave()
-    assert consumer_count(line.client, line.keys) == 1
-
-
 def test_joining_twice_is_joining_once(line: Line) -> None:
     line.consumer("w1")
     line.consumer("w1")
@@ -237,3 +225,47 @@ def test_a_key_of_another_type_is_told_and_not_waited_for(one_line: Line) -> Non
         one_line.consumer("w1")
     assert not isinstance(caught.value, StreamUnavailable)
     one_line.do("DEL", one_line.keys.frames)
+
+
+def test_a_frame_that_was_deleted_with_its_consumer_is_taken_over(line: Line) -> None:
+    # Given a worker that is deleted with two of three frames in hand, and is dead
+    ids = [line.publish().id for _ in range(3)]
+    line.consumer("w1").read(2)
+    line.do("XGROUP", "DELCONSUMER", line.keys.frames, "inspect", "w1")
+    # When another looks around
+    other = line.consumer("w2", idle_ms=60_000)
+    found = []
+    while other.has_idle():
+        delivery = other.recover_idle()
+        assert delivery is not None
+        found.append((delivery.id, delivery.attempts))
+        line.finish(delivery.id)
+    # Then it finds both, as frames that were tried before, and reads the third as usual
+    assert found == [(ids[0], 2), (ids[1], 2)]
+    assert [delivery.id for delivery in other.read(3)] == ids[2:]
+    assert line.books().difference == 0
+
+
+def test_frames_in_work_or_waiting_are_no_orphans(line: Line) -> None:
+    worker = line.consumer("w1", idle_ms=60_000)
+    assert not worker.has_idle()
+    line.publish()
+    assert not worker.has_idle()
+    worker.read(1)
+    assert not worker.has_idle()
+    assert worker.recover_idle() is None
+
+
+def test_a_worker_leaves_only_with_empty_hands_and_also_where_the_group_is_gone(line: Line) -> None:
+    one, two = line.consumer("w1"), line.consumer("w2")
+    line.publish()
+    one.read(1)
+    one.leave()
+    two.leave()
+    assert consumer_count(line.client, line.keys) == 1
+    assert len(line.pending()) == 1
+    line.finish(*line.pending())
+    one.leave()
+    assert consumer_count(line.client, line.keys) == 0
+    line.do("FLUSHALL")
+    one.leave()

@@ -47,7 +47,7 @@ def settings_options(
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    """An event that SIGTERM, SIGINT and a closing terminal set; a second signal ends the process at once."""
     stop = threading.Event()
 
     def handle(number: int, _frame: object) -> None:
@@ -58,6 +58,8 @@ def stop_on_signals() -> threading.Event:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, handle)
     return stop
 
 

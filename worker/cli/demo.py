@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -24,12 +25,10 @@ Examples:
 @click.option("--fps", type=click.FloatRange(0.1, 100), default=4.0, show_default=True, help="Frames a second of each.")
 @click.option("--devices", default="", metavar="LIST", help="One worker each.  [default: two that share the cores]")
 @click.option("--redis-port", type=click.IntRange(0, 65535), default=0, help="Port of the embedded Redis; 0: any free.")
-@click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the summary to this file as JSON."
-)
+@click.option("--report", type=click.File("w", lazy=False), help="Write the summary to this file as JSON.")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with settings; also LINE_CONFIG.")
 def demo(
-    seconds: float, cameras: int, fps: float, devices: str, redis_port: int, report: Path | None, config: Path | None
+    seconds: float, cameras: int, fps: float, devices: str, redis_port: int, report: TextIO | None, config: Path | None
 ) -> None:
     """Run the whole system here: Redis, workers, alert process, and cameras on a generated line.
 
@@ -44,5 +43,5 @@ def demo(
     found = run_demo(options, lambda flags: load(flags, config)[0], Console(), stop_on_signals())
     click.echo(summarise(found))
     if report is not None:
-        report.write_text(json.dumps(found, indent=2) + "\n")
-        click.echo(f"report     {report}")
+        report.write(json.dumps(found, indent=2) + "\n")
+        click.echo(f"report     {report.name}")

@@ -24,7 +24,7 @@ class Processes:
         """Start `line-worker ARGUMENTS` under a name of its own."""
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "worker", *arguments],
+                [sys.executable, "-P", "-m", "worker", *arguments],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -41,7 +41,9 @@ class Processes:
         for name, process in self._running.items():
             if (code := process.poll()) is not None:
                 tail = self._log(name).read_text(errors="replace")[-2000:]
-                raise LineError(f"`line-worker {name}` ended with exit code {code}:\n{tail}")
+                error = LineError(f"`line-worker {name}` ended with exit code {code}:\n{tail}")
+                error.exit_code = code if code > 0 else LineError.exit_code
+                raise error
 
     def stop(self, name: str, patience_s: float = 30.0) -> None:
         """Ask one to drain and wait for it; end it hard when it takes too long."""

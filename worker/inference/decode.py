@@ -17,6 +17,9 @@ from worker.errors import ImageError
 from worker.settings import LimitSettings
 from worker.types import Encoding, Frame, Image
 
+# Pillow's own limit is softer than ours; its warning is no news. Set here: decode runs in threads.
+warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
+
 _PIL_FORMAT = {Encoding.JPEG: "JPEG", Encoding.PNG: "PNG", Encoding.BMP: "BMP"}
 _TAIL_BYTES = 4096  # padding that some cameras put behind the end of a JPEG
 
@@ -78,13 +81,13 @@ def _read_header(frame: Frame) -> tuple[int, int]:
     if kind is Encoding.WEBP:  # Pillow makes room for the whole picture when it opens one
         return _read_webp_header(frame.data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning: the limit here is ours
-            with PIL.Image.open(io.BytesIO(frame.data), formats=[_PIL_FORMAT[kind]]) as image:
-                width, height = image.size
-                return width, height
+        with PIL.Image.open(io.BytesIO(frame.data), formats=[_PIL_FORMAT[kind]]) as image:
+            width, height = image.size
+            return width, height
     except PIL.Image.DecompressionBombError as error:
-        raise ImageError("too_large", f"{error}; see limits.max_pixels") from error
+        raise ImageError("too_large", "far more pixels in its header than limits.max_pixels allows") from error
+    except PIL.UnidentifiedImageError as error:
+        raise ImageError("not_an_image", f"the {kind}'s header is damaged or cut off") from error
     except Exception as error:  # a decoder fed with hostile bytes raises whatever it likes
         raise ImageError("not_an_image", f"the {kind}'s header cannot be read: {error}"[:300]) from error
 

@@ -13,7 +13,7 @@ import structlog
 
 from worker.batching import collect
 from worker.devices import Device
-from worker.errors import EngineError
+from worker.errors import EngineError, LineError
 from worker.inference.predictor import Predictor
 from worker.metrics import WorkerMetrics
 from worker.runtime.handover import HandOver, Inferred, InHand, Prepared
@@ -133,7 +133,7 @@ class Worker:
             try:
                 run()
             except BaseException as error:
-                log.exception("stage failed", stage=name)
+                log.error("stage failed", stage=name, error=str(error), exc_info=not isinstance(error, LineError))
                 self._failure = error
                 self._stop.set()
 

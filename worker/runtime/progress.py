@@ -38,7 +38,9 @@ class Progress:
         self._write(stage, time.monotonic())
 
     def mark_ready(self) -> None:
-        """Say that the model is loaded and warm."""
+        """Say that the model is loaded and warm. The stages begin now; how long the start took is not theirs."""
+        for stage in STAGES:
+            self.stamp(stage)
         self._write("ready", 1.0)
 
     def add_busy(self, seconds: float) -> None:

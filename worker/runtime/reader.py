@@ -70,6 +70,7 @@ class Reader:
                     outage.wait(error, stop)
                     continue
                 for prepared in pool.map(self._prepare, deliveries):
+                    self._keep_alive()  # a read may hold many large images
                     if isinstance(prepared, Prepared):
                         self._to_device.put(prepared, self._keep_alive)
                     else:

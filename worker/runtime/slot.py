@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -21,11 +20,6 @@ log = structlog.get_logger()
 
 _LONGEST_BACKOFF_S = 30.0
 _SHARE_WINDOW_S = 5.0
-
-
-def worker_name(device: Device, slot: int) -> str:
-    """The consumer's name, the same after every restart: host, device, slot."""
-    return f"{socket.gethostname()}:{device}:{slot}"
 
 
 class Slot:
@@ -64,7 +58,7 @@ class Slot:
         environment = with_openmp(child_environment(self.device, inherited_environment()), self._folder)
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker.runtime.child"], stdin=subprocess.PIPE, env=environment, text=True
+            [sys.executable, "-P", "-m", "worker.runtime.child"], stdin=subprocess.PIPE, env=environment, text=True
         )
         order = {
             "settings": to_json(self._settings),

@@ -5,7 +5,6 @@ It never imports a framework: a worker chooses its device in its own environment
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import threading
 import time
@@ -17,7 +16,8 @@ import structlog
 from worker.devices import check_cores, parse_devices
 from worker.errors import CrashLoop, SettingsError
 from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
-from worker.runtime.slot import Slot, worker_name
+from worker.runtime.names import worker_names
+from worker.runtime.slot import Slot
 from worker.settings import Settings
 from worker.stream.connection import connect
 from worker.stream.keys import LineKeys
@@ -51,20 +51,20 @@ class Supervisor:
 
     def run(self) -> None:
         """Start the workers and watch over them; returns when they have drained."""
-        folder = Path(tempfile.mkdtemp(prefix="line-worker-"))
-        try:
+        with (
+            tempfile.TemporaryDirectory(prefix="line-worker-", ignore_cleanup_errors=True) as folder,
+            worker_names(self._settings.line, self._devices) as names,
+        ):
             self._slots = [
-                Slot(self._settings, device, worker_name(device, number), folder)
-                for number, device in enumerate(self._devices)
+                Slot(self._settings, device, name, Path(folder))
+                for device, name in zip(self._devices, names, strict=True)
             ]
-            stop_serving = self._serve_metrics(folder)
+            stop_serving = self._serve_metrics(Path(folder))
             try:
                 self._watch()
             finally:
                 self._drain()
                 stop_serving()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def status(self) -> list[dict[str, Any]]:
         """The workers as the metrics show them."""

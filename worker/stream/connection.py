@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.errors import StreamError, StreamUnavailable
+from worker.errors import SettingsError, StreamError, StreamUnavailable
 from worker.settings import RedisSettings, mask_password
 
 
@@ -82,12 +82,15 @@ def connect(settings: RedisSettings) -> Client:
 
 @contextmanager
 def stream_errors() -> Iterator[None]:
-    """Turn redis' exceptions into `StreamUnavailable` (wait and try again) or `StreamError`."""
+    """Turn redis' exceptions into `StreamUnavailable` (wait and try again) or `StreamError`.
+
+    A refused login is a SettingsError: no waiting and no restart mends it.
+    """
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
-            raise StreamError(f"Redis refuses the login: {error}; see redis.url") from error
+            raise SettingsError(f"redis.url: Redis refuses the login: {error}") from error
         raise StreamUnavailable(f"Redis cannot be reached: {error} Is it running? See redis.url") from error
     except redis.ResponseError as error:
         text = str(error)
@@ -105,8 +108,8 @@ def _from_its_code(text: str) -> str:
 
 
 def is_no_group(error: redis.ResponseError) -> bool:
-    """Whether the reply says that the stream or its consumer group is gone (flushed, or never made)."""
-    return str(error).startswith("NOGROUP")
+    """Whether the reply, a script's too, says that the stream or its consumer group is gone or was never made."""
+    return "NOGROUP" in str(error) or "no such key" in str(error)
 
 
 def ensure_group(client: Client, stream: str, group: str) -> None:

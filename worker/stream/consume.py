@@ -10,6 +10,7 @@ from worker.stream.connection import BLOCK_MS, Client, ensure_group, is_no_group
 from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.stream.scripts import Script
 
+_FORGET_AFTER_MS = 3_600_000
 _BEHIND_ALL = f"{2**64 - 1}-{2**64 - 2}"
 
 
@@ -31,12 +32,18 @@ class FrameConsumer:
         self._keys = keys
         self._claim_idle_ms = claim_idle_ms
         self._cursor = "0-0"
+        self._look = Script(client, "frames.lua", "look.lua")
         self._recover = Script(client, "frames.lua", "recover.lua")
+        self._leave = Script(client, "leave.lua")
 
     def join(self) -> None:
-        """Make the group where it is missing, from the stream's beginning, and this consumer known in it."""
+        """Make the group where it is missing, from the stream's beginning, and this consumer known in it.
+
+        Consumers that left nothing behind and were not seen for an hour are forgotten.
+        """
         with stream_errors():
             self._join()
+            self._leave([self._keys.frames], [GROUP_INSPECT, "", _FORGET_AFTER_MS])
 
     def read(self, count: int, block_ms: int = BLOCK_MS) -> list[Delivery]:
         """Up to `count` frames that nobody has had yet; waits at most `block_ms` for the first.
@@ -85,17 +92,15 @@ class FrameConsumer:
                 self._join()
 
     def has_idle(self) -> bool:
-        """Whether some worker has held a frame for `claim_idle_ms` without finishing it; takes nothing over."""
+        """Whether there are frames to take over; takes nothing. Either some worker has held one for `claim_idle_ms`
+        without finishing it, or somebody deleted a consumer and what was pending with it."""
         with stream_errors():
             try:
-                found = self._client.execute_command(
-                    "XPENDING", self._keys.frames, GROUP_INSPECT, "IDLE", self._claim_idle_ms, "-", "+", 1
-                )
+                return bool(self._look([self._keys.frames], [GROUP_INSPECT, self._claim_idle_ms]) == 1)
             except redis.ResponseError as error:
                 if not is_no_group(error):
                     raise
                 return False
-        return bool(found)
 
     def renew(self, ids: list[str]) -> None:
         """Say that these frames are still in work here, so that nobody takes them over."""
@@ -112,9 +117,11 @@ class FrameConsumer:
     def leave(self) -> None:
         """Remove this consumer from the group, unless frames are pending under its name."""
         with stream_errors():
-            pending = self._client.execute_command("XPENDING", self._keys.frames, GROUP_INSPECT, "-", "+", 1, self.name)
-            if not pending:
-                self._client.execute_command("XGROUP", "DELCONSUMER", self._keys.frames, GROUP_INSPECT, self.name)
+            try:
+                self._leave([self._keys.frames], [GROUP_INSPECT, self.name, _FORGET_AFTER_MS])
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
 
     def _join(self) -> None:
         ensure_group(self._client, self._keys.frames, GROUP_INSPECT)
@@ -130,7 +137,7 @@ class FrameConsumer:
                     [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1],
                 )
             except redis.ResponseError as error:
-                if "NOGROUP" not in str(error):
+                if not is_no_group(error):
                     raise
                 self._join()
                 return None

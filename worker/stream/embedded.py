@@ -76,20 +76,22 @@ class EmbeddedRedis:
         self.stop()
 
     def _wait(self, log: Path) -> None:
+        """Wait until this server answers, and not somebody else's on its port."""
         client = redis.Redis.from_url(self.url)
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    said = log.read_text() if log.exists() else ""
-                    self.stop()
-                    raise StreamError(f"the embedded Redis did not start: {said[-500:]}") from None
-                time.sleep(0.02)
-            else:
-                client.close()
-                return
+        while not self._answers(client):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                said = log.read_text() if log.exists() else ""
+                self.stop()
+                raise StreamError(f"the embedded Redis did not start on port {self.port}: {said[-500:]}")
+            time.sleep(0.02)
+        client.close()
+
+    def _answers(self, client: redis.Redis) -> bool:
+        try:
+            return bool(client.info("server")["process_id"] == self.process.pid)
+        except redis.RedisError:
+            return False
 
 
 def _free_port() -> int:

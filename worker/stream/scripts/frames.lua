@@ -11,7 +11,8 @@ local function count(ledger, cameras, camera, what, total)
   redis.call('HINCRBY', cameras, field, 1)
 end
 
-local function forget(frames, group, ledger, sizes, id)
+-- Settles the books for a frame that has left the stream.
+local function settle(frames, group, ledger, sizes, id)
   local bytes = redis.call('HGET', sizes, id)
   if bytes then
     redis.call('HDEL', sizes, id)
@@ -19,11 +20,31 @@ local function forget(frames, group, ledger, sizes, id)
   else -- a foreign client's: this is the first time that anyone of ours counts it
     redis.call('HINCRBY', ledger, 'produced', 1)
   end
-  redis.call('XDEL', frames, id)
   if redis.call('XLEN', frames) == 0 then -- heals what entries deleted from outside left behind
     local pending = redis.pcall('XPENDING', frames, group)
     if not pending.err and pending[1] > 0 then return end -- but a deleted one that is pending has its end to come
     redis.call('DEL', sizes)
     redis.call('HSET', ledger, 'backlog_bytes', 0)
   end
+end
+
+-- The id of the last entry that the group handed out, or nil where there is no such group.
+local function last_delivered(frames, group)
+  if redis.call('EXISTS', frames) == 0 then return nil end
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', frames)) do
+    local name, delivered
+    for i = 1, #info, 2 do
+      if info[i] == 'name' then name = info[i + 1] end
+      if info[i] == 'last-delivered-id' then delivered = info[i + 1] end
+    end
+    if name == group then return delivered end
+  end
+end
+
+-- The id of the stream's first entry where it was handed out and is pending with nobody, else nil: somebody
+-- deleted its consumer with it. Frames end in about the order in which they came, so an orphan soon stands first.
+local function first_orphan(frames, group)
+  local delivered = last_delivered(frames, group)
+  local entry = delivered and redis.call('XRANGE', frames, '-', delivered, 'COUNT', 1)[1]
+  if entry and #redis.call('XPENDING', frames, group, entry[1], entry[1], 1) == 0 then return entry[1] end
 end

@@ -38,17 +38,8 @@ local function refuse(reason)
 end
 
 local function oldest_undelivered()
-  local after = '-'
-  if redis.call('EXISTS', frames) == 0 then return nil end
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', frames)) do
-    local name, delivered
-    for i = 1, #info, 2 do
-      if info[i] == 'name' then name = info[i + 1] end
-      if info[i] == 'last-delivered-id' then delivered = info[i + 1] end
-    end
-    if name == group then after = '(' .. delivered end
-  end
-  return redis.call('XRANGE', frames, after, '+', 'COUNT', 1)[1]
+  local delivered = last_delivered(frames, group)
+  return redis.call('XRANGE', frames, delivered and '(' .. delivered or '-', '+', 'COUNT', 1)[1]
 end
 
 local function evict(entry)
@@ -56,7 +47,8 @@ local function evict(entry)
   for i = 1, #entry[2], 2 do
     if entry[2][i] == 'camera' then who = entry[2][i + 1] end
   end
-  forget(frames, group, ledger, sizes, entry[1])
+  redis.call('XDEL', frames, entry[1])
+  settle(frames, group, ledger, sizes, entry[1])
   if #who > 64 or string.find(who, '[^%w_.-]') then who = '?' end
   drop(who, 'drop-oldest')
 end

@@ -1,6 +1,7 @@
 -- Takes over frames that were delivered but not ended, with how often each was delivered.
 -- KEYS: frames, ledger, cameras, sizes
--- ARGV: group, consumer, scope (own: what this consumer left | idle: what anyone left), idle ms, cursor, count
+-- ARGV: group, consumer, scope (own: what this consumer left | idle: what anyone left, orphans included), idle ms,
+--   cursor, count
 -- Returns {next cursor, {{id, fields, deliveries}, …}}.
 -- Entries deleted from outside are still pending: they are counted as dropped and acknowledged here. Redis 7
 -- takes them off the pending list in XAUTOCLAIM itself and 6.2 hands out nil without their id; listing the
@@ -11,7 +12,7 @@ local group, consumer, scope, idle, cursor, most = ARGV[1], ARGV[2], ARGV[3], AR
 local function bury_deleted(id)
   redis.call('XACK', frames, group, id)
   count(ledger, cameras, '?', 'dropped:deleted', 'dropped:deleted')
-  forget(frames, group, ledger, sizes, id)
+  settle(frames, group, ledger, sizes, id)
 end
 
 local next_cursor, ids = '0-0', {}
@@ -23,14 +24,16 @@ else
   local reply = redis.call('XAUTOCLAIM', frames, group, consumer, idle, cursor, 'COUNT', most, 'JUSTID')
   next_cursor, ids = reply[1], reply[2]
   for _, id in ipairs(reply[3] or {}) do bury_deleted(id) end
+  if #ids == 0 then ids = {first_orphan(frames, group)} end
 end
 
 local found = {}
 for _, id in ipairs(ids) do
   local entry = redis.call('XRANGE', frames, id, id)[1]
   if entry then
-    local deliveries = redis.call('XPENDING', frames, group, id, id, 1)[1][4] + 1
-    redis.call('XCLAIM', frames, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
+    local pending = redis.call('XPENDING', frames, group, id, id, 1)[1]
+    local deliveries = (pending and pending[4] or 1) + 1
+    redis.call('XCLAIM', frames, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
     found[#found + 1] = {id, entry[2], deliveries}
   else
     bury_deleted(id)
