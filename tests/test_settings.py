@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import SettingsError
-from worker.settings import describe, from_json, inherited_environment, load, mask_password, to_json
+from worker.settings import describe, from_json, inherited_environment, load, mask_password, mask_webhook, to_json
 
 SECRET = "s3cret-word"
 URL = f"redis://worker:{SECRET}@10.0.0.5:6379/0"
+WEBHOOK = f"https://bot:{SECRET}@hooks.example:8443/services/{SECRET}?token={SECRET}"
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_nearest_known(
         ("devices", "tpu:0", "cpu, gpu"),
         ("threshold", -1.0, "greater than or equal to 0"),
         ("work.max_attempts", 0, "greater than or equal to 1"),
-        ("alerts.webhook.url", "ftp://x", "https?"),
+        ("alerts.webhook.url", "ftp://x", "http:// or https://"),
         ("log.level", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("engine", "tensorrt", "'paddle'"),
         ("redis.url", "http://localhost", "redis://, rediss:// or unix://"),
@@ -175,7 +176,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_password_is_shown_nowhere() -> None:
-    settings, _ = load({"redis.url": URL})
+    settings, _ = load({"redis.url": URL, "alerts.webhook.url": WEBHOOK})
+    assert describe(settings)["alerts.webhook.url"] == "https://hooks.example:8443/***"
     assert describe(settings)["redis.url"] == "redis://worker:***@10.0.0.5:6379/0"
     assert SECRET not in repr(settings) + str(describe(settings)) + settings.model_dump_json()
 
@@ -188,6 +190,13 @@ def test_the_password_is_shown_nowhere() -> None:
         ("LINE_REDIS", f'{{"url": "{URL}", "timeout_s": "soon"}}'),
         ("LINE_REDIS", f'{{"urll": "{URL}"}}'),
         ("LINE_REDIS", URL),
+        ("LINE_ALERTS__WEBHOOK__URL", f"ftp://{SECRET}"),
+        ("LINE_ALERTS__WEBHOOK__URL", f"http://[{SECRET}"),
+        ("LINE_ALERTS__WEBHOOK__URL", f"http://h:{SECRET}/"),
+        ("LINE_ALERTS__WEBHOOK__URL", f"http://h/{SECRET} {SECRET}"),
+        ("LINE_ALERTS__WEBHOOK", f'{{"url": ["{WEBHOOK}"]}}'),
+        ("LINE_ALERTS", f'{{"webhook": "{WEBHOOK}"}}'),
+        ("LINE_ALERTS", WEBHOOK),
     ],
 )
 def test_no_error_echoes_the_password(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +207,9 @@ def test_no_error_echoes_the_password(variable: str, value: str, monkeypatch: py
 def test_no_error_about_a_file_echoes_the_password(tmp_path: Path) -> None:
     path = tmp_path / "line.yml"
     for text in (f"redis: '{URL}'\n", f"redis: {{url: ['{URL}']}}\n", f"redis:\n  url: {URL}\n timeout_s: 1\n"):
+        path.write_text(text)
+        assert SECRET not in refusal(config=path)
+    for text in (f"alerts: '{WEBHOOK}'\n", f"alerts: ['{WEBHOOK}']\n", f"alerts: {{webhook: '{WEBHOOK}'}}\n"):
         path.write_text(text)
         assert SECRET not in refusal(config=path)
 
@@ -218,6 +230,33 @@ def test_a_password_is_masked_wherever_a_url_may_hold_one(url: str, shown: str) 
     assert mask_password(url) == shown
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("", ""),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        (f"https://h/{SECRET}", "https://h/***"),
+        (f"https://h?{SECRET}", "https://h/***"),
+        (f"https://{SECRET}@h", "https://h/***"),
+        (f"https://u:{SECRET}@{SECRET}@h/", "https://h/***"),
+    ],
+)
+def test_of_a_webhook_scheme_and_host_are_shown(url: str, shown: str) -> None:
+    assert mask_webhook(url) == shown
+    assert load({"alerts.webhook.url": url})[0].alerts.webhook.url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[", "http://", "https:///path", "http://h:x/", "http://u@/", "h", "http://a b"]
+)
+def test_a_webhook_that_nobody_could_call_is_refused(url: str) -> None:
+    said = refusal({"alerts.webhook.url": url})
+    assert said == (
+        "alerts.webhook.url (from flag): Value error, must be http:// or https:// with a host, and without spaces"
+    )
+
+
 @given(
     line=st.from_regex(r"\A[A-Za-z0-9_.-]{1,64}\Z"),
     max_batch=st.integers(1, 256),
@@ -229,6 +268,7 @@ def test_settings_reach_a_child_process_unchanged(
 ) -> None:
     url = f"redis://:{password}@h/0"
     flags = {"line": line, "batch.max_batch": max_batch, "threshold": threshold, "redis.url": url, "model": "a/b"}
+    flags["alerts.webhook.url"] = f"http://h/{password}"
     settings, _ = load(flags)
     handed_over = to_json(settings)
     assert "\n" not in handed_over  # one line on the child's standard input

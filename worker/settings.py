@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from pydantic import (
@@ -130,8 +131,16 @@ class AlertRule(_Section):
 class WebhookSettings(_Section):
     """Where alert events are POSTed as JSON."""
 
-    url: str = Field("", description="http(s) URL; empty: no webhook", pattern=r"^(https?://\S+)?$")
+    url: SecretStr = Field(SecretStr(""), description="http(s) URL; empty: no webhook")
     timeout_s: float = Field(5.0, gt=0, le=60, description="give up on one POST after; it is tried again")
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and _split_webhook(url) is None:
+            raise ValueError("must be http:// or https:// with a host, and without spaces")
+        return value
 
 
 class AlertSettings(_Section):
@@ -243,9 +252,10 @@ def load(flags: dict[str, Any] | None = None, config: Path | None = None) -> tup
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """All leaves by their dotted names, the Redis password masked."""
+    """All leaves by their dotted names, the Redis password masked, of the webhook's URL scheme and host alone."""
     leaves = _flatten(settings.model_dump(mode="json"))
     leaves["redis.url"] = mask_password(settings.redis.url.get_secret_value())
+    leaves["alerts.webhook.url"] = mask_webhook(settings.alerts.webhook.url.get_secret_value())
     return leaves
 
 
@@ -256,10 +266,30 @@ def mask_password(url: str) -> str:
     return f"{scheme}{separator}{credentials.partition(':')[0]}:***@{host}" if at else f"{scheme}{separator}{rest}"
 
 
+def mask_webhook(url: str) -> str:
+    """The webhook's URL as far as it is no secret; a token may stand anywhere behind the host."""
+    parts = _split_webhook(url)
+    if parts is None:
+        return "***" if url else ""
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return shown if url in (shown, f"{shown}/") else f"{shown}/***"
+
+
+def _split_webhook(url: str) -> SplitResult | None:
+    """Its parts; None where nobody could be called by it."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a broken IPv6 address or port
+        return None
+    return parts if usable and url.isprintable() and " " not in url else None
+
+
 def to_json(settings: Settings) -> str:
-    """One line for handing the settings to a child process over a pipe, the Redis password included."""
+    """One line for handing the settings to a child process over a pipe, the secrets included."""
     values = settings.model_dump(mode="json")
     values["redis"]["url"] = settings.redis.url.get_secret_value()
+    values["alerts"]["webhook"]["url"] = settings.alerts.webhook.url.get_secret_value()
     return json.dumps(values)
 
 
@@ -302,8 +332,8 @@ def _explain(error: ValidationError, origin: dict[str, str]) -> str:
         where = f" (from {origin[name]})" if name in origin else ""
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name}{where}: there is no such setting; {_nearest(name)}")
-        elif name.partition(".")[0] == "redis":
-            lines.append(f"{name}{where}: {problem['msg']}")  # never echo what may hold a URL with its password
+        elif name == "alerts" or name.startswith(("redis", "alerts.webhook")):
+            lines.append(f"{name}{where}: {problem['msg']}")  # never echo what may hold a URL with its secret
         else:
             lines.append(f"{name}{where}: {problem['msg']}; got {problem['input']!r}")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from webhook_server import Receiver
 
 from worker.alerts.sinks import Sink, Webhook, send_to_log
-from worker.errors import DeliveryError, RefusedError
+from worker.errors import DeliveryError, RefusedError, SettingsError
 from worker.metrics import AlertMetrics
 from worker.runtime.alerting import create_sinks
 from worker.runtime.delivery import Delivery
@@ -55,6 +55,18 @@ def test_an_answer_that_may_be_mended_is_a_failure(status: int) -> None:
 def test_an_answer_that_speaks_of_this_alert_is_a_refusal(status: int) -> None:
     with Receiver(answers=(status,)) as receiver, pytest.raises(RefusedError):
         Webhook(WebhookSettings(url=receiver.url))(alert())
+
+
+def test_an_answer_that_repeats_the_path_is_told_without_it() -> None:
+    with Receiver(answers=(404,)) as receiver, pytest.raises(DeliveryError) as caught:
+        Webhook(WebhookSettings(url=receiver.url))(alert())
+    assert "404: cannot POST ***" in str(caught.value)
+
+
+def test_a_host_that_cannot_be_one_is_told_by_the_setting() -> None:
+    with pytest.raises(SettingsError, match=r"alerts\.webhook\.url") as caught:
+        Webhook(WebhookSettings(url="http://999.1.1.1/s3cret"))
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_slow_receiver_is_given_up_on() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Receiver:
-    """Keeps what it is sent; `answers` are given first, one a request, then 200."""
+    """Keeps what it is sent; `answers` are given first, one a request, then 200. All say what was asked for."""
 
     def __init__(self, port: int = 0, answers: tuple[int, ...] = (), delay_s: float = 0) -> None:
         self.got: list[tuple[str, dict[str, Any]]] = []
@@ -28,8 +28,10 @@ class Receiver:
                 else:
                     receiver.refused += 1
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                said = f"cannot POST {self.path}".encode()
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""

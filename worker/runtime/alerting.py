@@ -72,7 +72,7 @@ def run_alerts(settings: Settings, stop: threading.Event) -> None:
 def create_sinks(settings: AlertSettings) -> dict[str, Sink]:
     """The sinks that the settings ask for, by the name under which each keeps its place in the stream."""
     sinks: dict[str, Sink] = {"log": send_to_log}
-    if settings.webhook.url:
+    if settings.webhook.url.get_secret_value():
         sinks["webhook"] = Webhook(settings.webhook)
     return sinks
 

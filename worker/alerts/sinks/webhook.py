@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import httpx
 
-from worker.errors import DeliveryError, RefusedError
+from worker.errors import DeliveryError, RefusedError, SettingsError
 from worker.settings import WebhookSettings
 from worker.types import Alert
 
@@ -20,10 +20,16 @@ class Webhook:
 
     The header `Idempotency-Key` is the id of the alert's entry. A receiver that gets a key twice, because our
     process died between the POST and its acknowledgement, has got the same event twice.
+
+    Raises:
+        SettingsError: the URL's host cannot be one.
     """
 
     def __init__(self, settings: WebhookSettings) -> None:
-        self._url = httpx.URL(settings.url)
+        try:
+            self._url = httpx.URL(settings.url.get_secret_value())
+        except httpx.InvalidURL as error:  # pickier about hosts than the settings, which load without httpx
+            raise SettingsError(f"alerts.webhook.url: {error}") from None
         self._client = httpx.Client(timeout=settings.timeout_s)
 
     def __call__(self, alert: Alert) -> None:
@@ -37,6 +43,7 @@ class Webhook:
         response = self._client.post(self._url, json=asdict(alert), headers={"Idempotency-Key": alert.id})
         if response.is_success:
             return
-        # The host alone: the rest of a webhook's URL is often its secret.
-        answer = f"{self._url.host} answers {response.status_code}: {response.text[:200]}"
+        # The host alone: the rest of a webhook's URL is often its secret, which "no such page" often repeats.
+        said = response.text.replace(self._url.raw_path.decode(), "***") if self._url.path != "/" else response.text
+        answer = f"{self._url.host} answers {response.status_code}: {said[:200]}"
         raise RefusedError(answer) if response.status_code in _REFUSALS else DeliveryError(answer)
