@@ -19,7 +19,7 @@ from worker.stream.commit import Committer, Dead, Finished
 from worker.stream.connection import Client
 from worker.stream.consume import FrameConsumer
 from worker.stream.dead import DeadLetters
-from worker.stream.fields import alert_to_fields, flat_fields
+from worker.stream.fields import alert_to_fields, flat_fields, result_to_fields
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import read_ledger
 from worker.stream.publish import FramePublisher
@@ -181,6 +181,29 @@ def test_watch_is_readable_for_people(run: Run, line: Line) -> None:
     line.verdict("c1", Verdict.NG)
     (row,) = run("watch", "results", "--from", "0", "--count", "1", "--text").output.splitlines()
     assert row.split()[1:] == ["c1", "1", "NG", "0.5", "/", "0.25", "1", "region(s)"]
+
+
+@pytest.mark.parametrize("published_at", ["253402300800000000000", "-99999999999999999999", "1" + "0" * 40])
+def test_watch_shows_a_time_that_no_calendar_has_as_it_is(run: Run, line: Line, published_at: str) -> None:
+    fields = flat_fields(result_to_fields(Result("1-0", "c1", Verdict.OK)) | {"published_at": published_at})
+    line.client.execute_command("XADD", KEYS.results, "*", *fields)
+    done = run("watch", "results", "--from", "0", "--count", "1", "--text")
+    assert done.exit_code == 0
+    assert done.output.split()[:2] == [published_at, "c1"]
+
+
+@pytest.mark.parametrize("after", ["abc", "-1", "1-", "1-2-3", "18446744073709551616", "$", "", "１"])
+def test_watch_refuses_what_is_no_entry_id(run: Run, after: str) -> None:
+    done = run("watch", "results", "--from", after, "--count", "1")
+    assert done.exit_code == 2
+    assert "is no entry id" in done.output
+
+
+@pytest.mark.parametrize("after", ["0", "0-0", "1700000000000", "1700000000000-4"])
+def test_watch_begins_after_an_entry_id(run: Run, line: Line, after: str) -> None:
+    frame = line.verdict()
+    done = run("watch", "results", "--from", after, "--count", "1", "--json")
+    assert json.loads(done.output)["frame"] == frame
 
 
 def test_watch_shows_alerts(run: Run, line: Line) -> None:

@@ -20,7 +20,7 @@ Examples:
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with settings; also LINE_CONFIG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def config(config: Path | None, as_json: bool) -> None:
-    """Print the settings in force and where each value came from; passwords, and a webhook past its host, are masked."""
+    """Print the settings in force and where each value came from; secrets are masked."""
     settings, origin = load(config=config)
     values = describe(settings)
     if as_json:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC
 
 import click
 
+from worker.cli.clock import format_time
 from worker.cli.common import settings_options
 from worker.errors import SettingsError
 from worker.settings import Settings
@@ -41,7 +42,7 @@ def list_letters(settings: Settings, camera: str | None, reason: str | None, as_
         if as_json:
             click.echo(json.dumps(letter.as_dict()))
         else:
-            at = datetime.fromtimestamp(letter.dead_at / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            at = format_time(letter.dead_at, "%Y-%m-%d %H:%M:%S", UTC)
             click.echo(f"{letter.id}  {at}  {letter.camera:<12} {letter.reason:<18} {letter.error}")
 
 

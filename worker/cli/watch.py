@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import click
 
+from worker.cli.clock import format_time
 from worker.cli.common import settings_options, stop_on_signals
 from worker.errors import StreamUnavailable
 from worker.settings import Settings
@@ -22,6 +23,14 @@ from worker.stream.fields import alert_from_fields, result_from_fields
 from worker.stream.keys import LineKeys
 from worker.stream.tail import Tail, last_entries, last_id
 from worker.types import Alert, Result
+
+
+def _entry_id(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9]+(-[0-9]+)?", value) or any(int(number) >= 2**64 for number in value.split("-")):
+        raise click.BadParameter(f"{value!r} is no entry id: 0, 1700000000000 or 1700000000000-0.")
+    return value
 
 
 @click.command(
@@ -37,7 +46,9 @@ Examples:
 @click.option("--label-map", is_flag=True, help="Put the labelMap's PNG into the JSON, as Base64.")
 @click.option("--camera", help="Only this camera's.")
 @click.option("--last", type=click.IntRange(0), default=0, help="Begin with so many that are there already.")
-@click.option("--from", "after", metavar="ID", help="Begin after this entry id; 0: all that are there.")
+@click.option(
+    "--from", "after", metavar="ID", callback=_entry_id, help="Begin after this entry id; 0: all that are there."
+)
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @settings_options()
 def watch(
@@ -101,10 +112,10 @@ def _entries(
 
 def _line(entry: Result | Alert) -> str:
     if isinstance(entry, Alert):
-        at = datetime.fromtimestamp(entry.at / 1e9).strftime("%H:%M:%S")
+        at = format_time(entry.at, "%H:%M:%S")
         who = entry.camera or "(line)"
         return f"{at}  {entry.state:<12} {entry.severity:<8} {entry.kind:<13} {who:<12} {entry.message}"
-    at = datetime.fromtimestamp(entry.published_at / 1e9).strftime("%H:%M:%S.%f")[:-3]
+    at = format_time(entry.published_at, "%H:%M:%S.%f")
     score = "" if entry.score is None else f"{entry.score:.4g} / {entry.threshold:.4g}"
     note = f"{len(entry.regions)} region(s)" if entry.regions else entry.reason
     seq = "" if entry.seq is None else entry.seq
