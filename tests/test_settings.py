@@ -175,6 +175,27 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     assert load(config=path)[0] == load()[0]
 
 
+def test_what_stands_empty_in_the_file_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "line.yml"
+    path.write_text("line:\nqueue:\nbatch: {}\nalerts:\n  anomaly:\n  webhook:\n    url:\n")
+    settings, origin = load(config=path)
+    assert settings == load()[0]
+    assert set(origin.values()) == {"default"}
+    monkeypatch.setenv("LINE_QUEUE__MAX_FRAMES", "5")
+    assert load(config=path)[0].queue.max_frames == 5
+
+
+@pytest.mark.parametrize("text", ["devises:\n", "queue:\n  policyy:\n"])
+def test_an_unknown_key_is_refused_also_where_it_stands_empty(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "line.yml"
+    path.write_text(text)
+    assert "there is no such setting" in refusal(config=path)
+
+
+def test_a_folder_is_refused_as_what_it_is(tmp_path: Path) -> None:
+    assert refusal(config=tmp_path) == f"config file {tmp_path}: is not a file"
+
+
 def test_the_password_is_shown_nowhere() -> None:
     settings, _ = load({"redis.url": URL, "alerts.webhook.url": WEBHOOK})
     assert describe(settings)["alerts.webhook.url"] == "https://hooks.example:8443/***"

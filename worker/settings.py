@@ -241,7 +241,7 @@ def load(flags: dict[str, Any] | None = None, config: Path | None = None) -> tup
 
     path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
     if path is not None:
-        add(_flatten(_read_yaml(path)), str(path).replace("{", "{{").replace("}", "}}"))
+        add(_given(_flatten(_read_yaml(path))), str(path).replace("{", "{{").replace("}", "}}"))
     add(_flatten(_read_environment()), "env {name}")
     add({name: value for name, value in (flags or {}).items() if value is not None}, "flag")
     try:
@@ -305,11 +305,23 @@ def inherited_environment() -> dict[str, str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise SettingsError(f"config file {path}: there is no such file")
+        raise SettingsError(f"config file {path}: {'is not a file' if path.exists() else 'there is no such file'}")
     try:
         return YamlConfigSettingsSource(Settings, yaml_file=path)()
+    except OSError as error:
+        raise SettingsError(f"config file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, SourceReadError, ValueError, TypeError) as error:
         raise SettingsError(f"config file {path}: not a YAML mapping of settings: {error}") from error
+
+
+def _given(leaves: dict[str, Any]) -> dict[str, Any]:
+    """Without the settings and sections that stand there empty, as where all below them is commented out."""
+    known = list(_flatten(Settings.model_validate({}).model_dump()))
+
+    def is_known(name: str) -> bool:
+        return any(leaf == name or leaf.startswith(f"{name}.") for leaf in known)
+
+    return {name: value for name, value in leaves.items() if value is not None or not is_known(name)}
 
 
 def _read_environment() -> dict[str, Any]:
