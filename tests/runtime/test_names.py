@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from worker.devices import parse_devices
-from worker.runtime.names import worker_names
+from worker.runtime.names import claim_pool
 
 HOST = socket.gethostname()
 
@@ -20,14 +20,27 @@ def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_are_host_device_and_slot_and_the_same_the_next_time() -> None:
     devices = parse_devices("cpu:0,cpu:1")
     for _ in range(2):
-        with worker_names("test", devices) as names:
-            assert names == [f"{HOST}:cpu:0:0", f"{HOST}:cpu:1:1"]
+        with claim_pool("test", devices) as pool:
+            assert pool.names == [f"{HOST}:cpu:0:0", f"{HOST}:cpu:1:1"]
 
 
 def test_a_second_supervisor_of_the_line_gets_other_names_and_one_of_another_line_does_not() -> None:
     devices = parse_devices("cpu")
-    with worker_names("test", devices) as first, worker_names("test", devices) as second:
-        assert first == [f"{HOST}:cpu:0"]
-        assert second == [f"{HOST}:cpu:1"]
-        with worker_names("other", devices) as third:
-            assert third == first
+    with claim_pool("test", devices) as first, claim_pool("test", devices) as second:
+        assert first.names == [f"{HOST}:cpu:0"]
+        assert second.names == [f"{HOST}:cpu:1"]
+        with claim_pool("other", devices) as third:
+            assert third.names == first.names
+        assert len({first.folder, second.folder, third.folder}) == 3
+
+
+def test_the_folder_is_empty_at_first_and_gone_at_the_end_also_where_one_was_left() -> None:
+    devices = parse_devices("cpu")
+    with claim_pool("test", devices) as pool:
+        left = pool.folder
+    left.mkdir()
+    (left / "old").touch()
+    with claim_pool("test", devices) as pool:
+        assert pool.folder == left
+        assert list(pool.folder.iterdir()) == []
+    assert not left.exists()

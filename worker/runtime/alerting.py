@@ -200,7 +200,8 @@ class AlertLoop:
             raise _Superseded
         self._versions[name] = version + 1
         for event in events:
-            self._metrics.events.labels(event.camera, event.kind.value, event.state.value).inc()
+            camera = self._metrics.camera_label(event.camera)
+            self._metrics.events.labels(camera, event.kind.value, event.state.value).inc()
 
 
 def _parse(kind: type[State], name: str, saved: Saved) -> State:

@@ -89,4 +89,4 @@ class Publisher:
             self._metrics.stage_seconds.labels(stage).observe(value_ms / 1e3)
         self._metrics.stage_seconds.labels("commit").observe(commit_s)
         latency_s = max(0.0, (time.time_ns() - result.published_at) / 1e9)
-        self._metrics.latency_seconds.labels(result.camera).observe(latency_s)
+        self._metrics.latency_seconds.labels(self._metrics.camera_label(result.camera)).observe(latency_s)

@@ -5,7 +5,6 @@ It never imports a framework: a worker chooses its device in its own environment
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ import structlog
 from worker.devices import check_cores, parse_devices
 from worker.errors import CrashLoop, SettingsError
 from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
-from worker.runtime.names import worker_names
+from worker.runtime.names import claim_pool
 from worker.runtime.slot import Slot
 from worker.settings import Settings
 from worker.stream.connection import connect
@@ -51,15 +50,12 @@ class Supervisor:
 
     def run(self) -> None:
         """Start the workers and watch over them; returns when they have drained."""
-        with (
-            tempfile.TemporaryDirectory(prefix="line-worker-", ignore_cleanup_errors=True) as folder,
-            worker_names(self._settings.line, self._devices) as names,
-        ):
+        with claim_pool(self._settings.line, self._devices) as pool:
             self._slots = [
-                Slot(self._settings, device, name, Path(folder))
-                for device, name in zip(self._devices, names, strict=True)
+                Slot(self._settings, device, name, pool.folder)
+                for device, name in zip(self._devices, pool.names, strict=True)
             ]
-            stop_serving = self._serve_metrics(Path(folder))
+            stop_serving = self._serve_metrics(pool.folder)
             try:
                 self._watch()
             finally:
