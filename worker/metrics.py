@@ -28,6 +28,26 @@ LATENCY_BUCKETS_S = (
 
 STAGES = ("queue", "decode", "preprocess", "wait", "infer", "postprocess", "commit")
 
+CAMERAS_KEPT = 256
+OTHER_CAMERAS = "?"
+"""The label of all cameras beyond the first `CAMERAS_KEPT`; no camera can be called so."""
+
+
+class CameraLabels:
+    """A camera's label: whoever publishes makes names up, and each is a set of series that stays for good."""
+
+    def __init__(self, kept: int = CAMERAS_KEPT) -> None:
+        self._kept = kept
+        self._names: set[str] = set()
+
+    def __call__(self, camera: str) -> str:
+        """Its name for the first so many cameras, `?` for later ones; the line as a whole stays empty."""
+        if camera and camera not in self._names:
+            if len(self._names) >= self._kept:
+                return OTHER_CAMERAS
+            self._names.add(camera)
+        return camera
+
 
 class WorkerMetrics:
     """What the worker processes measure; one object a process.
@@ -39,6 +59,7 @@ class WorkerMetrics:
         if slot is not None:
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
         registry = registry or CollectorRegistry()
+        self.camera_label = CameraLabels()
         self.stage_seconds = Histogram(
             "line_stage_seconds",
             "Time of a frame in each stage: queue, decode, preprocess, wait, infer, postprocess, commit",
@@ -77,6 +98,7 @@ class AlertMetrics:
     """What the alert process counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.camera_label = CameraLabels()
         self.events = Counter(
             "line_alerts", "Alert events by kind and state", ["camera", "kind", "state"], registry=registry
         )
