@@ -25,10 +25,12 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     output = tmp_path / "bundle"
     arguments = ["--data", str(good_parts), "--teacher", "random", "--output", str(output)]
 
-    done = CliRunner().invoke(main, ["train", *arguments, "--steps", "1", "--batch-size", "2"])
+    done = CliRunner().invoke(main, ["train", *arguments, "--steps", "20", "--batch-size", "2"])
 
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(output)
+    told = [line.partition(",")[0] for line in done.stderr.splitlines() if line.startswith("step ")]
+    assert told == [f"step {step} of 20" for step in range(2, 21, 2)]
     assert "estimate" in done.stderr  # one held-out image promises nothing
     manifest = Manifest.model_validate_json((output / "bundle.json").read_bytes())
     assert manifest.score_statistics["promised"] == 0.0

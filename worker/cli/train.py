@@ -83,6 +83,8 @@ def train(
 
         def show(step: int, loss: float) -> None:
             bar.update(fitting, completed=step, description=f"fitting, loss {loss:.3f}")
+            if not console.is_terminal and step * 10 // steps > (step - 1) * 10 // steps:
+                console.print(f"step {step} of {steps}, loss {loss:.3f}")
 
         calibration = make_bundle(
             output,
@@ -107,7 +109,7 @@ def _progress(console: Console) -> Progress:
         TimeRemainingColumn(),
         left,
     )
-    return Progress(*columns, console=console)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _report(console: Console, calibration: Calibration, rate: float) -> None:
