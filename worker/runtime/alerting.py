@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from worker.alerts.conditions import LineState, check_line
 from worker.alerts.order import Reorder
-from worker.alerts.policy import CameraState, check_silence, observe
+from worker.alerts.policy import CameraState, check_forgotten, check_silence, observe
 from worker.alerts.sinks import Sink, Webhook, send_to_log
 from worker.errors import StreamUnavailable
 from worker.metrics import AlertMetrics, serve
@@ -185,6 +185,9 @@ class AlertLoop:
         now, view = self._store.now(), self._store.look()
         for camera in [name for name in self._cameras if name not in self._held]:
             known = self._cameras[camera]
+            if (ending := check_forgotten(camera, known, now)) is not None:
+                self._forget(camera, ending)
+                continue
             state, events = check_silence(camera, known, now, self._since, self._settings.alerts)
             if events:
                 self._commit(camera, state, events)
@@ -194,9 +197,13 @@ class AlertLoop:
             self._commit(LINE, line, events)
             self._line = line
 
-    def _commit(self, name: str, state: BaseModel, events: list[Alert], settled: Sequence[str] = ()) -> None:
-        version = self._versions.get(name, 0)
-        if self._store.commit(name, Saved(version, state.model_dump_json()), settled, events) is None:
+    def _forget(self, camera: str, events: list[Alert]) -> None:
+        self._commit(camera, None, events)
+        del self._cameras[camera], self._versions[camera]
+
+    def _commit(self, name: str, state: BaseModel | None, events: list[Alert], settled: Sequence[str] = ()) -> None:
+        version, text = self._versions.get(name, 0), state.model_dump_json() if state else ""
+        if self._store.commit(name, Saved(version, text), settled, events) is None:
             raise _Superseded
         self._versions[name] = version + 1
         for event in events:

@@ -43,7 +43,7 @@ def claim_pool(line: str, devices: Sequence[Device]) -> Iterator[Pool]:
         raise SettingsError(f"{home} is not ours: remove it, or set TMPDIR to a folder of your own")
     with ExitStack() as held:
         names = [_claim(held, home, line, device, first) for first, device in enumerate(devices)]
-        folder = home / f"{line}@{names[0]}.pool"
+        folder = home / f"{line}@{names[0]}.pool".replace(":", "_")  # it stands in a list of paths, parted by colons
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         held.callback(shutil.rmtree, folder, ignore_errors=True)
