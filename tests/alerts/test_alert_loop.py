@@ -252,6 +252,44 @@ def test_a_silent_camera_is_told_once_whatever_restarts(client: Client, redis_ur
     assert [event.state for event in line.alerts(client)] == [RAISED, CLEARED]
 
 
+def test_a_camera_that_never_comes_again_is_forgotten_with_what_is_open_of_it(
+    client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_at(redis_url, camera_silent_s=0.05, reorder_ms=0)
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, [(0, NG), (1, NG), (2, NG)])
+    for _ in range(3):
+        loop.step()
+        clock.now += 2
+    assert [event.state for event in line.alerts(client)] == [RAISED, RAISED]
+    # Given that its time is over, I expect its alerts to end, once, and nothing to be left of it
+    monkeypatch.setattr("worker.alerts.policy.FORGOTTEN_AFTER_S", 0.1)
+    for _ in range(3):
+        loop.step()
+        clock.now += 2
+    told = line.alerts(client)
+    assert [event.state for event in told] == [RAISED, RAISED, CLEARED, CLEARED]
+    assert len({event.alert_id for event in told}) == 2
+    assert store_of(client, settings).load() == {}
+    # A camera of that name begins afresh.
+    monkeypatch.undo()
+    line.publish(client, [(0, NG), (1, NG), (2, NG)])
+    loop.step()
+    assert [event.state for event in line.alerts(client)[4:]] == [RAISED]
+
+
+def test_a_state_that_expired_under_a_living_process_is_begun_afresh(client: Client, settings: Settings) -> None:
+    clock = Clock()
+    loop = loop_of(store_of(client, settings), settings, clock)
+    line.publish(client, [(0, NG), (1, NG)])
+    settle(loop, clock, client)
+    client.execute_command("DEL", line.KEYS.alarm("c1"))
+    line.publish(client, [(2, NG), (3, NG), (4, NG)])
+    settle(loop, clock, client)
+    assert [(event.state, event.count) for event in line.alerts(client)] == [(RAISED, 3)]
+
+
 def test_the_backlog_and_a_dead_worker_are_told(client: Client, redis_url: str) -> None:
     settings = settings_at(redis_url, worker_down_s=0.05, backlog_share=0.002)
     client.execute_command("XADD", line.KEYS.frames, "*", "camera", "c1")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from worker.settings import KeepSettings, Settings
-from worker.stream.alerting import LINE, AlertFeed, AlertStore, Saved
+from worker.stream.alerting import LINE, STATE_KEPT_S, AlertFeed, AlertStore, Saved
 from worker.stream.connection import Client, connect
 from worker.stream.consume import FrameConsumer
 from worker.stream.fields import flat_fields, result_to_fields
@@ -68,6 +68,27 @@ def test_a_step_is_state_events_and_acknowledgement(client: Client, keys: LineKe
     assert store.load() == {"c1": Saved(1, "one")}
     assert store.commit("c1", Saved(1, "two")) == []
     assert store.load() == {"c1": Saved(2, "two")}
+
+
+def test_a_cameras_state_expires_unless_it_is_renewed_and_the_lines_does_not(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    for name in ("c1", LINE):
+        store.commit(name, Saved(0, "one"))
+    assert client.execute_command("TTL", keys.alarm(LINE)) == -1
+    client.execute_command("EXPIRE", keys.alarm("c1"), 5)
+    store.commit("c1", Saved(1, "two"))
+    assert STATE_KEPT_S - 5 < client.execute_command("TTL", keys.alarm("c1")) <= STATE_KEPT_S
+
+
+def test_a_state_is_forgotten_in_one_step_with_its_events(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    store.commit("c1", Saved(0, "one"))
+    assert store.commit("c1", Saved(0, ""), [], [alert()]) is None
+    told = store.commit("c1", Saved(1, ""), [], [alert()])
+    assert told is not None
+    assert len(told) == 1
+    assert store.load() == {}
+    assert client.execute_command("EXISTS", keys.alarm("c1")) == 0
 
 
 def test_a_step_from_an_old_state_does_nothing(client: Client, keys: LineKeys, store: AlertStore) -> None:

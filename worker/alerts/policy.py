@@ -30,6 +30,9 @@ from worker.alerts.order import Place
 from worker.settings import AlertRule, AlertSettings
 from worker.types import Alert, AlertKind, Result, Verdict
 
+FORGOTTEN_AFTER_S = 30 * 24 * 3600
+"""A camera without a result for so long is none of this line any more."""
+
 RULES = (AlertKind.ANOMALY, AlertKind.INVALID, AlertKind.LATE)
 _BAD, _GOOD = "1", "0"
 
@@ -111,6 +114,15 @@ def check_silence(
     message = f"no result from {camera} for {(now - state.seen_at) / NS:.0f} s; its last frame was {state.frame}"
     silent, events = raise_alert(camera, AlertKind.CAMERA_SILENT, state.frame, at=now, count=0, message=message)
     return state.model_copy(update={"silent": silent}), events
+
+
+def check_forgotten(camera: str, state: CameraState, now: int) -> list[Alert] | None:
+    """The events that end what is open of a camera that is to be forgotten; None: it is not."""
+    if now - state.seen_at < FORGOTTEN_AFTER_S * NS:
+        return None
+    opened = [state.silent, *(rule.opened for rule in state.rules.values())]
+    message = f"no result from {camera} for {FORGOTTEN_AFTER_S // 86_400} days; it is forgotten"
+    return [event for alert in opened if alert for event in clear_alert(alert, now, message)]
 
 
 def _apply(

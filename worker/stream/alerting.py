@@ -27,6 +27,9 @@ from worker.types import Alert, Result
 LINE = "@line"
 """The name under which the state of the line as a whole is kept: no camera can have it."""
 
+STATE_KEPT_S = 31 * 24 * 3600
+"""A camera's state is kept so long after its last step: names that never come again do not pile up."""
+
 # One name for whoever plays the part: a restarted process finds what its predecessor had in hand.
 _CONSUMER = "alerts"
 _PAGE = 100
@@ -107,7 +110,8 @@ class AlertStore:
 
         Args:
             name: a camera, or `LINE`.
-            saved: the new text, with the version that the step began from.
+            saved: the new text, with the version that the step began from. Without a text the state is
+                forgotten: the next step begins from version 0.
             settled: ids of results.
 
         Returns:
@@ -116,6 +120,7 @@ class AlertStore:
         args: list[Any] = [
             saved.version,
             saved.text,
+            0 if name == LINE else STATE_KEPT_S,
             self._keep.alerts,
             GROUP_ALERTING,
             len(settled),
