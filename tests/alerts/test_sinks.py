@@ -20,6 +20,7 @@ from worker.runtime.delivery import Delivery
 from worker.settings import AlertSettings, KeepSettings, Settings, WebhookSettings
 from worker.stream.alerting import AlertFeed, AlertStore, Saved
 from worker.stream.connection import Client, connect
+from worker.stream.fields import alert_to_fields, flat_fields
 from worker.types import Alert, AlertKind, AlertState, Severity
 
 
@@ -165,6 +166,52 @@ def test_a_process_that_stops_leaves_the_rest_to_the_next(client: Client, settin
     with Delivering(lambda alert: taken.append(alert.id), settings):
         line.wait_until(lambda: taken == ids)
         line.wait_until(lambda: unacknowledged(client) == 0)
+
+
+@pytest.fixture
+def quick_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.runtime.delivery._LEFT_AFTER_MS", 3_000)
+    monkeypatch.setattr("worker.runtime.delivery._TAKE_OVER_EVERY_S", 0.1)
+
+
+def publish_to_another(client: Client, *numbers: int) -> list[str]:
+    """Events that another process of the same sink reads at once, before anyone who waits for them."""
+    moment = client.pipeline(transaction=True)
+    for number in numbers:
+        moment.execute_command("XADD", line.KEYS.alerts, "*", *flat_fields(alert_to_fields(alert(number))))
+    moment.execute_command("XREADGROUP", "GROUP", "sink:test", "alerts", "STREAMS", line.KEYS.alerts, ">")
+    *ids, _ = moment.execute()
+    return [entry_id.decode() for entry_id in ids]
+
+
+def test_what_a_second_process_had_in_hand_when_it_died_is_delivered(
+    client: Client, settings: Settings, feed: AlertFeed, quick_take_over: None
+) -> None:
+    taken: list[str] = []
+    with Delivering(lambda alert: taken.append(alert.id), settings):
+        first = publish(client, 0)
+        line.wait_until(lambda: taken == first)
+        left = publish_to_another(client, 1, 2)
+        line.wait_until(lambda: taken == first + left)
+        line.wait_until(lambda: unacknowledged(client) == 0)
+
+
+def test_what_a_second_process_still_tries_to_deliver_is_left_to_it(
+    client: Client, settings: Settings, feed: AlertFeed, quick_take_over: None
+) -> None:
+    taken: list[str] = []
+
+    def away(alert: Alert) -> None:
+        raise OSError("away")
+
+    with Delivering(lambda alert: taken.append(alert.id), settings):
+        first = publish(client, 0)
+        line.wait_until(lambda: taken == first)
+        publish_to_another(client, 1, 2)
+        with Delivering(away, settings) as trying:  # finds them at its start
+            line.wait_until(lambda: trying.count("failed") == 4)
+            assert taken == first
+            assert unacknowledged(client) == 2
 
 
 def test_an_alert_that_is_refused_does_not_hold_up_the_next(

@@ -210,6 +210,34 @@ def test_a_new_sink_gets_what_comes_and_an_old_one_what_it_missed(
     assert [one.alert_id for one in feed.read(block_ms=1)] == [alert(3).alert_id]
 
 
+def test_events_that_were_left_are_taken_over_and_those_in_hand_are_not(
+    client: Client, keys: LineKeys, store: AlertStore
+) -> None:
+    feed = AlertFeed(client, keys, "webhook")
+    assert feed.take_over(0) == []  # there is no group yet
+    feed.join()
+    for number in range(3):
+        publish_alert(store, number)
+    trimmed, kept, left = feed.read(block_ms=1)
+    client.execute_command("XDEL", keys.alerts, trimmed.id)
+    time.sleep(0.3)
+    feed.keep([kept])
+    assert feed.take_over(200) == [left]
+    assert feed.take_over(200) == []
+
+
+def test_a_result_that_was_left_is_noticed(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    assert not store.has_left(0)  # there is no group yet
+    store.read(block_ms=1)
+    entry_id = publish(client, keys, 0)
+    store.read(block_ms=1)
+    assert not store.has_left(10_000)
+    time.sleep(0.1)
+    assert store.has_left(50)
+    store.commit("c1", Saved(0, "one"), [entry_id])
+    assert not store.has_left(0)
+
+
 def test_each_sink_has_its_own_place(client: Client, keys: LineKeys, store: AlertStore) -> None:
     feeds = [AlertFeed(client, keys, name) for name in ("log", "webhook")]
     for feed in feeds:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 
 import structlog
 from tenacity import (
@@ -26,6 +28,8 @@ log = structlog.get_logger()
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _REDIS_PAUSE_S = 1.0
+_LEFT_AFTER_MS = 120_000  # far above one attempt with the pause before it
+_TAKE_OVER_EVERY_S = 10.0
 
 
 class Delivery(threading.Thread):
@@ -40,11 +44,14 @@ class Delivery(threading.Thread):
         self._metrics = metrics
         self._stopping = stop
         self._delivered = ""
+        self._in_hand: list[Alert] = []
+        self._next_take_over = 0.0
         self._try_until_taken = Retrying(
             retry=retry_if_not_exception_type(RefusedError),
             wait=wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S) + wait_random(0, _FIRST_PAUSE_S),
             sleep=sleep_using_event(stop),
             stop=stop_when_event_set(stop),
+            before=self._keep_in_hand,
             before_sleep=self._note_failure,
             reraise=True,
         )
@@ -56,12 +63,24 @@ class Delivery(threading.Thread):
                 self._deliver_all(self._feed.pending())
                 while not self._stopping.is_set():
                     self._deliver_all(self._feed.read())
+                    self._take_over()
             except StreamError as error:
                 self._log.warning("alerts cannot be read, trying again", error=str(error))
                 self._stopping.wait(_REDIS_PAUSE_S)
 
+    def _take_over(self) -> None:
+        """Deliver what the same sink of a second alert process had in hand when it died."""
+        if time.monotonic() >= self._next_take_over:
+            self._deliver_all(self._feed.take_over(_LEFT_AFTER_MS))
+            self._next_take_over = time.monotonic() + _TAKE_OVER_EVERY_S
+
+    def _keep_in_hand(self, _attempt: RetryCallState) -> None:
+        with suppress(StreamError):  # at worst someone delivers it too, with the same key
+            self._feed.keep(self._in_hand)
+
     def _deliver_all(self, alerts: list[Alert]) -> None:
-        for alert in alerts:
+        for place, alert in enumerate(alerts):
+            self._in_hand = alerts[place:]
             if self._stopping.is_set() or not self._deliver(alert):
                 return
             self._feed.acknowledge(alert)

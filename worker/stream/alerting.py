@@ -185,6 +185,14 @@ class AlertFeed:
         """Up to `count` new events; waits at most `block_ms` for the first."""
         return self._reader.read(count, block_ms)
 
+    def keep(self, alerts: Sequence[Alert]) -> None:
+        """These events are still in hand: nobody takes them over."""
+        self._reader.keep([alert.id for alert in alerts])
+
+    def take_over(self, idle_ms: int, count: int = _PAGE) -> list[Alert]:
+        """Up to `count` events that were read, and neither acknowledged nor kept for `idle_ms`."""
+        return self._reader.take_over(idle_ms, count)
+
     def acknowledge(self, alert: Alert) -> None:
         """This event has been delivered."""
         self._reader.acknowledge([alert.id])
@@ -222,6 +230,22 @@ class _GroupReader(Generic[Entry]):
 
     def read(self, count: int, block_ms: int) -> list[Entry]:
         return self._decoded(self._page(count, ["BLOCK", max(block_ms, 1)], ">"))  # BLOCK 0 is for ever
+
+    def keep(self, ids: Sequence[str]) -> None:
+        with stream_errors():
+            self._client.execute_command("XCLAIM", self._stream, self._group, _CONSUMER, 0, *ids, "JUSTID")
+
+    def take_over(self, idle_ms: int, count: int) -> list[Entry]:
+        with stream_errors():
+            try:
+                reply = self._client.execute_command(
+                    "XAUTOCLAIM", self._stream, self._group, _CONSUMER, idle_ms, "0-0", "COUNT", count
+                )
+            except redis.ResponseError as error:
+                if not is_no_group(error):
+                    raise
+                return []  # the next read makes the group
+        return self._decoded([entry for entry in reply[1] if entry])  # before Redis 7 a trimmed entry is None
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         with stream_errors():
