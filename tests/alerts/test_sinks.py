@@ -244,6 +244,21 @@ def test_an_event_whose_acknowledgement_failed_is_not_sent_twice(
     assert sent == ids
 
 
+def test_a_login_that_is_refused_for_a_while_does_not_end_a_sink(
+    client: Client, settings: Settings, feed: AlertFeed
+) -> None:
+    taken: list[str] = []
+    client.execute_command("CONFIG", "SET", "requirepass", "s3cret")
+    try:
+        with Delivering(lambda alert: taken.append(alert.id), settings):
+            time.sleep(0.3)
+            client.execute_command("CONFIG", "SET", "requirepass", "")
+            ids = publish(client, 0)
+            line.wait_until(lambda: taken == ids)
+    finally:
+        client.execute_command("CONFIG", "SET", "requirepass", "")
+
+
 def test_a_stop_does_not_wait_for_a_receiver_that_is_away(client: Client, settings: Settings, feed: AlertFeed) -> None:
     publish(client, 0)
     with Delivering(Webhook(WebhookSettings(url="http://127.0.0.1:9/")), settings) as delivering:

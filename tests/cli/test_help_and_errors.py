@@ -111,7 +111,7 @@ def test_a_wrong_password_is_told_without_it(redis_url: str, client: Client) -> 
         done = CliRunner().invoke(main, ["ledger", "--redis", redis_url.replace("redis://", "redis://:s3cret@")])
     finally:
         client.execute_command("CONFIG", "SET", "requirepass", "")
-    assert done.exit_code == 69
+    assert done.exit_code == 78
     assert "Redis refuses the login" in done.stderr
     assert "s3cret" not in done.output
 

@@ -18,7 +18,7 @@ from tenacity import (
 )
 
 from worker.alerts.sinks import Sink
-from worker.errors import RefusedError, StreamError
+from worker.errors import LineError, RefusedError
 from worker.metrics import AlertMetrics
 from worker.stream.alerting import AlertFeed
 from worker.types import Alert
@@ -64,7 +64,7 @@ class Delivery(threading.Thread):
                 while not self._stopping.is_set():
                     self._deliver_all(self._feed.read())
                     self._take_over()
-            except StreamError as error:
+            except LineError as error:
                 self._log.warning("alerts cannot be read, trying again", error=str(error))
                 self._stopping.wait(_REDIS_PAUSE_S)
 
@@ -75,7 +75,7 @@ class Delivery(threading.Thread):
             self._next_take_over = time.monotonic() + _TAKE_OVER_EVERY_S
 
     def _keep_in_hand(self, _attempt: RetryCallState) -> None:
-        with suppress(StreamError):  # at worst someone delivers it too, with the same key
+        with suppress(LineError):  # at worst someone delivers it too, with the same key
             self._feed.keep(self._in_hand)
 
     def _deliver_all(self, alerts: list[Alert]) -> None:
