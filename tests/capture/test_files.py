@@ -11,7 +11,7 @@ import pytest
 
 from worker.capture.context import Context
 from worker.capture.encode import EncodeOptions, Size
-from worker.capture.files import natural_key
+from worker.capture.files import MAX_FILE_BYTES, FilesSource, list_folder, natural_key
 from worker.capture.open import SourceOptions, open_source
 from worker.capture.produce import ProduceOptions, produce
 from worker.errors import SourceError
@@ -132,3 +132,14 @@ def test_numbers_sort_by_value() -> None:
     names = ["a10", "a9", "10", "9", "a", "A9", "b1/2", "b1/10", "b1"]
     ordered = sorted(map(Path, names), key=natural_key)
     assert list(map(str, ordered)) == ["9", "10", "a", "A9", "a9", "a10", "b1", "b1/2", "b1/10"]
+
+
+def test_a_pipe_or_a_huge_file_is_passed_over_and_counted(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with (tmp_path / "b.jpg").open("wb") as huge:
+        huge.truncate(MAX_FILE_BYTES + 1)
+    (tmp_path / "c.jpg").write_bytes(b"bytes")
+    context = Context()
+    pictures = list(FilesSource(list_folder(tmp_path), False, context))
+    assert [picture.name for picture in pictures] == ["c"]
+    assert context.tally["unreadable"] == 2

@@ -232,3 +232,31 @@ def test_a_large_batch_is_one_quick_step(one_line: Line) -> None:
     started = time.monotonic()
     assert all(one_line.finish(*ids))
     assert time.monotonic() - started < 1
+
+
+def test_an_empty_frame_of_ours_is_buried_like_any_other(line: Line) -> None:
+    frame = line.publish(data=b"").id
+    line.consumer("w1").read(1)
+    assert line.bury(frame, reason="empty") == [True]
+    books = line.books()
+    assert (books.dead, books.backlog, books.backlog_bytes, books.difference) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("key", ["results", "dead", "ledger", "cameras", "sizes"])
+def test_a_key_of_another_type_stops_a_commit_before_it_writes_anything(line: Line, key: str) -> None:
+    # Given a frame in work, and a program that overwrites one of the line's keys
+    frame = line.publish().id
+    line.consumer("w1").read(1)
+    name, aside = getattr(line.keys, key), "{test}:aside"
+    if there := line.do("EXISTS", name):
+        line.do("RENAME", name, aside)
+    line.do("SET", name, "x")
+    # Then nothing is half done
+    with pytest.raises(StreamError, match="WRONGTYPE"):
+        line.finish(frame)
+    assert line.waiting() == line.pending() == [frame]
+    # And once the key is right again the frame is ended
+    line.do("DEL", name)
+    if there:
+        line.do("RENAME", aside, name)
+    assert line.finish(frame) == [True]

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from worker.errors import StreamError, StreamUnavailable
-from worker.stream.consume import consumer_count
+from worker.stream.consume import FrameConsumer, consumer_count
 
 from .line_of_frames import IDLE_MS, Line, in_background
 
@@ -269,3 +269,21 @@ def test_a_worker_leaves_only_with_empty_hands_and_also_where_the_group_is_gone(
     assert consumer_count(line.client, line.keys) == 0
     line.do("FLUSHALL")
     one.leave()
+
+
+def test_a_reader_that_is_sent_away_when_the_stream_is_deleted_may_come_again(line: Line) -> None:
+    worker = line.consumer("w1")
+    thread, outcome = in_background(lambda: _read_or_error(worker))
+    time.sleep(0.2)
+    line.do("DEL", line.keys.frames)
+    thread.join(10)
+    assert outcome[0] == [] or isinstance(outcome[0], StreamUnavailable)  # Redis 6.2 leaves it waiting, 7 sends it away
+    frame = line.publish().id
+    assert [delivery.id for _ in range(2) for delivery in worker.read(1, block_ms=100)] == [frame]
+
+
+def _read_or_error(worker: FrameConsumer) -> object:
+    try:
+        return worker.read(1, block_ms=1_000)
+    except StreamUnavailable as error:
+        return error

@@ -258,3 +258,12 @@ def test_a_server_that_became_a_replica_is_waited_for(line: Line) -> None:
         line.do("REPLICAOF", "NO", "ONE")
     assert line.publish().status == "accepted"
     assert line.books().produced == 2
+
+
+def test_an_empty_frame_can_make_room_for_another(line: Line) -> None:
+    small = line.with_queue("drop-oldest", max_frames=1)
+    small.publish(data=b"")
+    assert small.publish().evicted == 1
+    books = small.books()
+    assert (books.dropped, books.backlog, books.difference) == ({"drop-oldest": 1}, 1, 0)
+    small.close()

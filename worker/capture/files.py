@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from worker.capture.context import Context
 from worker.capture.source import Picture
 from worker.errors import SourceError
 from worker.types import Encoding
+
+MAX_FILE_BYTES = 256 * 2**20
 
 # By suffix; None: read, but not an encoding that travels.
 IMAGE_SUFFIXES: dict[str, Encoding | None] = {
@@ -104,6 +107,7 @@ class FilesSource:
 
     def _read(self, path: Path) -> Picture | None:
         try:
+            _check_readable(path)
             data = path.read_bytes()
         except OSError as error:
             self._context.log.warning("file cannot be read, passed over", file=str(path), error=error.strerror)
@@ -111,3 +115,12 @@ class FilesSource:
             return None
         encoding = Encoding.of(data) or IMAGE_SUFFIXES[path.suffix.lower()]
         return Picture(self._context.clock.time_ns(), path.stem, data=data, encoding=encoding)
+
+
+def _check_readable(path: Path) -> None:
+    """Raise OSError for what is no file (a pipe would be waited for without end) or would fill the memory."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "not a regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise OSError(0, f"{status.st_size} bytes; images of at most {MAX_FILE_BYTES} are read")

@@ -42,10 +42,11 @@ class HandOver(Generic[Item]):
     def __init__(self, size: int) -> None:
         self._queue: queue.Queue[Item] = queue.Queue(size)
         self.closed = threading.Event()
+        self.broken = threading.Event()
 
     def put(self, item: Item, stamp: Callable[[], None]) -> None:
-        """Hand an item on, waiting for room."""
-        while True:
+        """Hand an item on, waiting for room; once it is `broken` nobody takes any, and the item is let go."""
+        while not self.broken.is_set():
             try:
                 self._queue.put(item, timeout=_PATIENCE_S)
             except queue.Full:

@@ -136,6 +136,8 @@ class Worker:
                 log.error("stage failed", stage=name, error=str(error), exc_info=not isinstance(error, LineError))
                 self._failure = error
                 self._stop.set()
+                self._prepared.broken.set()  # the frames in hand stay pending: the next worker has them
+                self._ended.broken.set()
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()

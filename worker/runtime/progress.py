@@ -17,7 +17,7 @@ _DOUBLE = struct.Struct("d")
 
 
 class Progress:
-    """Six doubles: a monotonic stamp a stage, seconds of device work, frames finished, ready or not.
+    """Six doubles: a monotonic stamp a stage, seconds of device work, frames finished, when it was ready.
 
     CLOCK_MONOTONIC is the same for all processes of a machine, so stamps compare across them.
     """
@@ -41,7 +41,7 @@ class Progress:
         """Say that the model is loaded and warm. The stages begin now; how long the start took is not theirs."""
         for stage in STAGES:
             self.stamp(stage)
-        self._write("ready", 1.0)
+        self._write("ready", time.monotonic())
 
     def add_busy(self, seconds: float) -> None:
         """Count device work."""
@@ -55,6 +55,11 @@ class Progress:
     def ready(self) -> bool:
         """Whether the worker is loaded and warm."""
         return self._read("ready") > 0
+
+    @property
+    def ready_for_s(self) -> float:
+        """Seconds since the worker was ready; 0 where it never was."""
+        return time.monotonic() - self._read("ready") if self.ready else 0.0
 
     @property
     def busy_s(self) -> float:

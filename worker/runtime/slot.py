@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 _LONGEST_BACKOFF_S = 30.0
 _SHARE_WINDOW_S = 5.0
+_HEALTHY_AFTER_S = 60.0
 
 
 class Slot:
@@ -87,9 +88,14 @@ class Slot:
             reason = self._killed_for or (f"killed by signal {-code}" if code < 0 else f"exit code {code}")
         return code, reason
 
-    def plan_restart(self, reason: str) -> None:
-        """Count the death and set the backoff. A life that finished a frame was no fruitless one."""
-        self.fruitless = 0 if self._progress.finished else self.fruitless + 1
+    def plan_restart(self, code: int, reason: str) -> None:
+        """Count the death and set the backoff.
+
+        A life was no fruitless one if it finished a frame, stood ready for a while, or ended because somebody
+        asked for it.
+        """
+        healthy = code == 0 or self._progress.finished or self._progress.ready_for_s >= _HEALTHY_AFTER_S
+        self.fruitless = 0 if healthy else self.fruitless + 1
         kind = "hang" if self._killed_for else "crash"
         self.restarts[kind] += 1
         pause = min(_LONGEST_BACKOFF_S, self._settings.work.backoff_s * 2 ** max(0, self.fruitless - 1))

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from worker.devices import check_cores, parse_devices
-from worker.errors import CrashLoop, SettingsError
+from worker.errors import CrashLoop, SettingsError, StreamError
 from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
 from worker.runtime.names import claim_pool
 from worker.runtime.slot import Slot
 from worker.settings import Settings
-from worker.stream.connection import connect
+from worker.stream.connection import connect, eviction_policy
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import read_ledger
 
@@ -55,6 +56,7 @@ class Supervisor:
                 Slot(self._settings, device, name, pool.folder)
                 for device, name in zip(self._devices, pool.names, strict=True)
             ]
+            self._check_redis()
             stop_serving = self._serve_metrics(pool.folder)
             try:
                 self._watch()
@@ -85,7 +87,7 @@ class Supervisor:
         """What a death means: a fault of the settings, a crash loop, or a restart."""
         if code == _CONFIGURATION:
             raise SettingsError(reason)
-        slot.plan_restart(reason)
+        slot.plan_restart(code, reason)
         if slot.fruitless > self._settings.work.max_restarts:
             raise CrashLoop(
                 f"worker {slot.name} died {slot.fruitless} times in a row without finishing a frame; last: {reason}"
@@ -102,6 +104,13 @@ class Supervisor:
             if slot.running:
                 log.warning("worker did not drain in time; killed", worker=slot.name)
                 slot.kill()
+
+    def _check_redis(self) -> None:
+        """Say aloud what would make a promise empty. A Redis that is away is the workers' to wait for."""
+        with suppress(StreamError), closing(connect(self._settings.redis)) as client:
+            policy = eviction_policy(client)
+            if policy not in ("noeviction", ""):
+                log.error("Redis may throw frames away when it is full: set maxmemory-policy noeviction", policy=policy)
 
     def _serve_metrics(self, folder: Path) -> Any:
         settings = self._settings

@@ -21,10 +21,13 @@ class Origin:
 
 
 def lateness_ms(frame: Frame, now_ns: int) -> float:
-    """Milliseconds past the frame's deadline; 0 or less while there is time, or no deadline."""
+    """Milliseconds past the frame's deadline; 0 or less while there is time, or no deadline.
+
+    Nothing is captured after it was published: a camera whose clock is ahead gets no more time for that.
+    """
     if not frame.deadline_ms:
         return 0.0
-    return (now_ns - frame.captured_at) / _NS_PER_MS - frame.deadline_ms
+    return (now_ns - min(frame.captured_at, frame.published_at)) / _NS_PER_MS - frame.deadline_ms
 
 
 def predicted(

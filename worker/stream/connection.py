@@ -34,7 +34,8 @@ class Client(redis.Redis):
 # A reader blocks at the server at most this long: well under the shortest time-out (RedisSettings.timeout_s).
 BLOCK_MS = 500
 
-# Error replies that pass by themselves: the server is loading, failing over, full, or busy with a script.
+# Error replies that pass by themselves: the server is loading, failing over, full, or busy with a script; a reader
+# that waited is sent away (UNBLOCKED) when its key is deleted or the server becomes a replica.
 _PASSING = (
     "LOADING",
     "READONLY",
@@ -46,6 +47,7 @@ _PASSING = (
     "MISCONF",
     "NOREPLICAS",
     "UNKILLABLE",
+    "UNBLOCKED",
 )
 
 
@@ -110,6 +112,14 @@ def _from_its_code(text: str) -> str:
 def is_no_group(error: redis.ResponseError) -> bool:
     """Whether the reply, a script's too, says that the stream or its consumer group is gone or was never made."""
     return "NOGROUP" in str(error) or "no such key" in str(error)
+
+
+def eviction_policy(client: Client) -> str:
+    """How the server makes room when it is full; anything but `noeviction` may throw a line's keys away."""
+    with stream_errors():
+        text: str = client.execute_command("INFO", "memory").decode("utf-8", "replace")
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return lines.get("maxmemory_policy", "").strip()
 
 
 def ensure_group(client: Client, stream: str, group: str) -> None:

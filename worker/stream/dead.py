@@ -55,7 +55,7 @@ class DeadLetters:
     def __init__(self, client: Client, keys: LineKeys) -> None:
         self._client = client
         self._keys = keys
-        self._replay = Script(client, "replay.lua")
+        self._replay = Script(client, "frames.lua", "replay.lua")
 
     def list(self, *, camera: str | None = None, reason: str | None = None) -> Iterator[DeadLetter]:
         """All letters, oldest first, a page at a time."""

@@ -30,6 +30,9 @@ local function bury(entry, fields)
   redis.call('XADD', dead, 'MAXLEN', '~', keep_dead, '*', unpack(letter))
 end
 
+local wrong = wrong_type({frames, results, dead}, {ledger, cameras, sizes})
+if wrong then return wrong end
+
 local done, at = {}, 5
 while at <= #ARGV do
   local id, outcome, camera, what, index = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]

@@ -1,6 +1,19 @@
 -- Put before every script that ends frames: how a frame leaves the stream and how that is counted.
 local MAX_CAMERA_COUNTS = 20000 -- a client that makes names up must not fill the memory
 
+-- An error where a key holds something of another type: asked before the first write, since a script that fails half
+-- way is not undone.
+local function wrong_type(streams, hashes)
+  for kind, keys in pairs({stream = streams, hash = hashes}) do
+    for _, key in ipairs(keys) do
+      local found = redis.call('TYPE', key).ok
+      if found ~= kind and found ~= 'none' then
+        return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a line has a ' .. kind)
+      end
+    end
+  end
+end
+
 -- Counts under `total` for the line and under `what` for the camera ('?' where its name is not known).
 local function count(ledger, cameras, camera, what, total)
   redis.call('HINCRBY', ledger, total, 1)
@@ -16,7 +29,7 @@ local function settle(frames, group, ledger, sizes, id)
   local bytes = redis.call('HGET', sizes, id)
   if bytes then
     redis.call('HDEL', sizes, id)
-    redis.call('HINCRBY', ledger, 'backlog_bytes', -tonumber(bytes))
+    redis.call('HINCRBY', ledger, 'backlog_bytes', 0 - tonumber(bytes)) -- not -x: of '0' that is '-0', no integer
   else -- a foreign client's: this is the first time that anyone of ours counts it
     redis.call('HINCRBY', ledger, 'produced', 1)
   end

@@ -6,6 +6,9 @@ local frames, ledger, cameras, sizes, publisher = KEYS[1], KEYS[2], KEYS[3], KEY
 local policy, max_frames, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local group, attempt, camera, size = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 
+local wrong = wrong_type({frames}, {ledger, cameras, sizes, publisher})
+if wrong then return wrong end
+
 -- The answer to an earlier call with this number was lost on its way: give it again.
 local last = redis.call('HMGET', publisher, 'attempt', 'status', 'id', 'evicted')
 if last[1] == attempt then return {last[2], last[3], tonumber(last[4])} end

@@ -3,6 +3,9 @@
 -- ARGV: id of the dead letter
 -- Returns the new frame's id, or false where there is no such letter; an error where nothing was kept to replay.
 local frames, dead, ledger, sizes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local wrong = wrong_type({frames, dead}, {ledger, sizes})
+if wrong then return wrong end
+
 local entry = redis.call('XRANGE', dead, ARGV[1], ARGV[1])[1]
 if not entry then return false end
 local fields, size = {}, 0
