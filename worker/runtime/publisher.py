@@ -79,7 +79,10 @@ class Publisher:
                 self._measure(outcome, commit_s)
         self._progress.add_finished(len(batch))
         if not all(ended):
-            log.info("frames had left the queue already: ended by another worker, dropped or flushed", count=ended.count(False))
+            log.info(
+                "frames had left the queue already: ended by another worker, dropped or flushed",
+                count=ended.count(False),
+            )
 
     def _measure(self, outcome: Outcome, commit_s: float) -> None:
         if isinstance(outcome, Dead):
