@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
@@ -50,17 +52,12 @@ class FrameConsumer:
 
         The group is made where it is missing (first start, FLUSHALL), from the stream's beginning.
         """
-        with stream_errors():
-            try:
-                reply = self._client.execute_command(
-                    "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", count, "BLOCK", block_ms,
-                    "STREAMS", self._keys.frames, ">",
-                )  # fmt: skip
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                self._join()
-                return []
+        reply = None
+        with self._bearing_no_group(self._join):
+            reply = self._client.execute_command(
+                "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", count, "BLOCK", block_ms,
+                "STREAMS", self._keys.frames, ">",
+            )  # fmt: skip
         # An entry that was deleted between delivery and reply has no fields; recover() counts it later.
         return [Delivery(entry_id.decode(), flat, 1) for entry_id, flat in (reply[0][1] if reply else []) if flat]
 
@@ -80,48 +77,42 @@ class FrameConsumer:
 
         Reads this consumer's own pending frames from behind the last possible one, so that none is delivered.
         """
-        with stream_errors():
-            try:
-                self._client.execute_command(
-                    "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", 1,
-                    "STREAMS", self._keys.frames, _BEHIND_ALL,
-                )  # fmt: skip
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                self._join()
+        with self._bearing_no_group(self._join):
+            self._client.execute_command(
+                "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", 1,
+                "STREAMS", self._keys.frames, _BEHIND_ALL,
+            )  # fmt: skip
 
     def has_idle(self) -> bool:
         """Whether there are frames to take over; takes nothing. Either some worker has held one for `claim_idle_ms`
         without finishing it, or somebody deleted a consumer and what was pending with it."""
-        with stream_errors():
-            try:
-                return bool(self._look([self._keys.frames], [GROUP_INSPECT, self._claim_idle_ms]) == 1)
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                return False
+        found = 0
+        with self._bearing_no_group():
+            found = self._look([self._keys.frames], [GROUP_INSPECT, self._claim_idle_ms])
+        return bool(found == 1)
 
     def renew(self, ids: list[str]) -> None:
         """Say that these frames are still in work here, so that nobody takes them over."""
         if ids:
-            with stream_errors():
-                try:
-                    self._client.execute_command(
-                        "XCLAIM", self._keys.frames, GROUP_INSPECT, self.name, 0, *ids, "JUSTID"
-                    )
-                except redis.ResponseError as error:
-                    if not is_no_group(error):
-                        raise  # without a group there is no lease: the frames are delivered again anyway
+            with self._bearing_no_group():  # then there is no lease either: the frames are delivered again anyway
+                self._client.execute_command("XCLAIM", self._keys.frames, GROUP_INSPECT, self.name, 0, *ids, "JUSTID")
 
     def leave(self) -> None:
         """Remove this consumer from the group, unless frames are pending under its name."""
+        with self._bearing_no_group():
+            self._leave([self._keys.frames], [GROUP_INSPECT, self.name, _FORGET_AFTER_MS])
+
+    @contextmanager
+    def _bearing_no_group(self, heal: Callable[[], None] | None = None) -> Iterator[None]:
+        """Where the group is gone, call `heal` and go on as if nothing had been found; other errors become ours."""
         with stream_errors():
             try:
-                self._leave([self._keys.frames], [GROUP_INSPECT, self.name, _FORGET_AFTER_MS])
+                yield
             except redis.ResponseError as error:
                 if not is_no_group(error):
                     raise
+                if heal is not None:
+                    heal()
 
     def _join(self) -> None:
         ensure_group(self._client, self._keys.frames, GROUP_INSPECT)
@@ -130,17 +121,15 @@ class FrameConsumer:
 
     def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
         keys = self._keys
-        with stream_errors():
-            try:
-                next_cursor, found = self._recover(
-                    [keys.frames, keys.ledger, keys.cameras, keys.sizes],
-                    [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1],
-                )
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                self._join()
-                return None
+        reply = None
+        with self._bearing_no_group(self._join):
+            reply = self._recover(
+                [keys.frames, keys.ledger, keys.cameras, keys.sizes],
+                [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1],
+            )
+        if reply is None:
+            return None
+        next_cursor, found = reply
         self._cursor = next_cursor.decode()
         if not found:
             return None
