@@ -1,46 +1,25 @@
-"""All settings, and the only place that reads the environment and the YAML file.
-
-A value comes from, first wins: a command-line flag, an environment variable `LINE_…` (nested with `__`:
-`LINE_REDIS__URL`), the YAML file of `--config` or `LINE_CONFIG`, the default.
-"""
+"""Every setting with its default, its limits and what it is for: the models that `Settings` is made of."""
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
-from pydantic_settings import (
-    SettingsError as SourceReadError,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.devices import parse_devices
-from worker.errors import DeviceError, SettingsError
+from worker.errors import DeviceError
+from worker.settings.secrets import split_webhook
 
 PREFIX = "LINE_"
-CONFIG_VARIABLE = "LINE_CONFIG"
-OUTSIDE = {CONFIG_VARIABLE, "LINE_SHARED_DIR"}  # not fields: the YAML file to read, the tests' data
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -138,7 +117,7 @@ class WebhookSettings(_Section):
     @classmethod
     def _usable(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        if url and _split_webhook(url) is None:
+        if url and split_webhook(url) is None:
             raise ValueError("must be http:// or https:// with a host, and without spaces")
         return value
 
@@ -219,165 +198,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load` hands over: it merges flags, environment and file, and knows where each came from."""
         return (init_settings,)
-
-
-def load(flags: dict[str, Any] | None = None, config: Path | None = None) -> tuple[Settings, dict[str, str]]:
-    """The settings in force, and where each leaf came from: `flag`, `env LINE_…`, the file's path or `default`.
-
-    Args:
-        flags: dotted names to values, as in `{"queue.policy": "block"}`; None values count as not given.
-        config: a YAML file; None: the file that LINE_CONFIG names, or none.
-
-    Raises:
-        SettingsError: naming the field and what is allowed.
-    """
-    values: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-
-    def add(leaves: dict[str, Any], source: str) -> None:
-        for name, value in leaves.items():
-            values[name] = value
-            origin[name] = source.format(name=PREFIX + name.upper().replace(".", "__"))
-
-    path = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    if path is not None:
-        add(_given(_flatten(_read_yaml(path))), str(path).replace("{", "{{").replace("}", "}}"))
-    add(_flatten(_read_environment()), "env {name}")
-    add({name: value for name, value in (flags or {}).items() if value is not None}, "flag")
-    try:
-        settings = Settings(**_nest(values))
-    except ValidationError as error:
-        raise SettingsError(_explain(error, origin)) from error
-    return settings, {name: origin.get(name, "default") for name in _flatten(settings.model_dump())}
-
-
-def describe(settings: Settings) -> dict[str, Any]:
-    """All leaves by their dotted names, the Redis password masked, of the webhook's URL scheme and host alone."""
-    leaves = _flatten(settings.model_dump(mode="json"))
-    leaves["redis.url"] = mask_password(settings.redis.url.get_secret_value())
-    leaves["alerts.webhook.url"] = mask_webhook(settings.alerts.webhook.url.get_secret_value())
-    return leaves
-
-
-def mask_password(url: str) -> str:
-    """The URL with its password replaced by `***`, fit for logs."""
-    scheme, separator, rest = re.sub(r"([?&]password=)[^&]*", r"\1***", url).partition("://")
-    credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{credentials.partition(':')[0]}:***@{host}" if at else f"{scheme}{separator}{rest}"
-
-
-def mask_webhook(url: str) -> str:
-    """The webhook's URL as far as it is no secret; a token may stand anywhere behind the host."""
-    parts = _split_webhook(url)
-    if parts is None:
-        return "***" if url else ""
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return shown if url in (shown, f"{shown}/") else f"{shown}/***"
-
-
-def _split_webhook(url: str) -> SplitResult | None:
-    """Its parts; None where nobody could be called by it."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a broken IPv6 address or port
-        return None
-    return parts if usable and url.isprintable() and " " not in url else None
-
-
-def to_json(settings: Settings) -> str:
-    """One line for handing the settings to a child process over a pipe, the secrets included."""
-    values = settings.model_dump(mode="json")
-    values["redis"]["url"] = settings.redis.url.get_secret_value()
-    values["alerts"]["webhook"]["url"] = settings.alerts.webhook.url.get_secret_value()
-    return json.dumps(values)
-
-
-def from_json(text: str) -> Settings:
-    """The settings that a parent process handed over with `to_json`."""
-    return Settings(**json.loads(text))
-
-
-def inherited_environment() -> dict[str, str]:
-    """What a child process gets: our environment without our settings, which travel over its standard input."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise SettingsError(f"config file {path}: {'is not a file' if path.exists() else 'there is no such file'}")
-    try:
-        return YamlConfigSettingsSource(Settings, yaml_file=path)()
-    except OSError as error:
-        raise SettingsError(f"config file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, SourceReadError, ValueError, TypeError) as error:
-        raise SettingsError(f"config file {path}: not a YAML mapping of settings: {error}") from error
-
-
-def _given(leaves: dict[str, Any]) -> dict[str, Any]:
-    """Without the settings and sections that stand there empty, as where all below them is commented out."""
-    known = list(_flatten(Settings.model_validate({}).model_dump()))
-
-    def is_known(name: str) -> bool:
-        return any(leaf == name or leaf.startswith(f"{name}.") for leaf in known)
-
-    return {name: value for name, value in leaves.items() if value is not None or not is_known(name)}
-
-
-def _read_environment() -> dict[str, Any]:
-    tops = set(Settings.model_fields)
-    for variable in os.environ:
-        if not variable.startswith(PREFIX) or variable in OUTSIDE:
-            continue
-        if variable.removeprefix(PREFIX).lower().partition("__")[0] not in tops:
-            raise SettingsError(f"{variable}: there is no such setting; {_nearest(variable)}")
-    try:
-        return EnvSettingsSource(Settings)()
-    except SourceReadError as error:
-        raise SettingsError(f"environment: {error}") from error
-
-
-def _explain(error: ValidationError, origin: dict[str, str]) -> str:
-    lines = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
-        where = f" (from {origin[name]})" if name in origin else ""
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{name}{where}: there is no such setting; {_nearest(name)}")
-        elif name == "alerts" or name.startswith(("redis", "alerts.webhook")):
-            lines.append(f"{name}{where}: {problem['msg']}")  # never echo what may hold a URL with its secret
-        else:
-            lines.append(f"{name}{where}: {problem['msg']}; got {problem['input']!r}")
-    return "\n".join(lines)
-
-
-def _nearest(name: str) -> str:
-    known = list(_flatten(Settings.model_validate({}).model_dump()))
-    wanted = name.removeprefix(PREFIX).lower().replace("__", ".")
-    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(close)}? " if close else ""
-    return f"{hint}`line-worker config` lists all"
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            leaves |= _flatten(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
-
-
-def _nest(leaves: dict[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, value in leaves.items():
-        *sections, leaf = name.split(".")
-        section = values
-        for part in sections:
-            inner = section.setdefault(part, {})
-            if not isinstance(inner, dict):
-                raise SettingsError(f"{part}: is a section with settings of its own, not one value")
-            section = inner
-        section[leaf] = value
-    return values

@@ -1,0 +1,45 @@
+"""All settings, and the only place that reads the environment and the YAML file.
+
+A value comes from, first wins: a command-line flag, an environment variable `LINE_…` (nested with `__`:
+`LINE_REDIS__URL`), the YAML file of `--config` or `LINE_CONFIG`, the default.
+"""
+
+from worker.settings.handover import describe, from_json, inherited_environment, to_json
+from worker.settings.load import load
+from worker.settings.secrets import mask_password, mask_webhook
+from worker.settings.sections import (
+    AlertRule,
+    AlertSettings,
+    BatchSettings,
+    KeepSettings,
+    LimitSettings,
+    LogSettings,
+    MetricsSettings,
+    QueueSettings,
+    RedisSettings,
+    Settings,
+    WebhookSettings,
+    WorkSettings,
+)
+
+__all__ = [
+    "AlertRule",
+    "AlertSettings",
+    "BatchSettings",
+    "KeepSettings",
+    "LimitSettings",
+    "LogSettings",
+    "MetricsSettings",
+    "QueueSettings",
+    "RedisSettings",
+    "Settings",
+    "WebhookSettings",
+    "WorkSettings",
+    "describe",
+    "from_json",
+    "inherited_environment",
+    "load",
+    "mask_password",
+    "mask_webhook",
+    "to_json",
+]
