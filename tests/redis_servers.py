@@ -1,4 +1,4 @@
-"""Redis servers that a test may kill, pause, restart and fail over: single ones, and a Sentinel set of six processes."""
+"""Redis servers that a test may kill, pause, restart and fail over: single ones, and a set under Sentinel."""
 
 from __future__ import annotations
 
