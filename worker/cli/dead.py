@@ -43,7 +43,8 @@ def list_letters(settings: Settings, camera: str | None, reason: str | None, as_
             click.echo(json.dumps(letter.as_dict()))
         else:
             at = format_time(letter.dead_at, "%Y-%m-%d %H:%M:%S", UTC)
-            click.echo(f"{letter.id}  {at}  {letter.camera:<12} {letter.reason:<18} {letter.error}")
+            without = f" (its {letter.not_kept:,} bytes were more than keep.dead_bytes)" if letter.not_kept else ""
+            click.echo(f"{letter.id}  {at}  {letter.camera:<12} {letter.reason:<18} {letter.error}{without}")
 
 
 @dead.command()

@@ -89,6 +89,7 @@ class KeepSettings(_Section):
     results: int = Field(10_000, ge=1, description="verdicts on the results stream")
     alerts: int = Field(10_000, ge=1, description="events on the alerts stream")
     dead: int = Field(1_000, ge=1, description="dead letters that can be looked at and replayed")
+    dead_bytes: int = Field(256 * 2**20, ge=2**16, description="bytes of the dead letters; the oldest go first")
     reply_s: int = Field(60, ge=1, description="seconds that a reply waits to be fetched")
 
 

@@ -56,7 +56,7 @@ class Committer:
     def __init__(self, client: Client, keys: LineKeys, keep: KeepSettings) -> None:
         self._keys = keys
         self._keep = keep
-        self._script = Script(client, "frames.lua", "commit.lua")
+        self._script = Script(client, "frames.lua", "letters.lua", "commit.lua")
 
     def commit(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """End these frames. True where it was ended here, False where another worker had ended it before.
@@ -67,8 +67,8 @@ class Committer:
         if not outcomes:
             return []
         keys, keep = self._keys, self._keep
-        key_list = [keys.frames, keys.results, keys.dead, keys.ledger, keys.cameras, keys.sizes]
-        args: list[str | bytes | int] = [GROUP_INSPECT, keep.results, keep.dead, keep.reply_s]
+        key_list = [keys.frames, keys.results, keys.dead, keys.dead_bytes, keys.ledger, keys.cameras, keys.sizes]
+        args: list[str | bytes | int] = [GROUP_INSPECT, keep.results, keep.dead, keep.dead_bytes, keep.reply_s]
         replies = 0
         for outcome in outcomes:
             reply_index = 0

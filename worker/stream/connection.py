@@ -86,7 +86,7 @@ def connect(settings: RedisSettings) -> Client:
 def stream_errors() -> Iterator[None]:
     """Turn redis' exceptions into `StreamUnavailable` (wait and try again) or `StreamError`.
 
-    A refused login is a SettingsError: no waiting and no restart mends it.
+    A refused login and a command that the user may not give are SettingsErrors: no waiting and no restart mends them.
     """
     try:
         yield
@@ -99,6 +99,8 @@ def stream_errors() -> Iterator[None]:
         # redis-py strips the code of the errors it has a class for, so the class is asked too.
         if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError) or _from_its_code(text).startswith(_PASSING):
             raise StreamUnavailable(f"Redis refuses work for now: {text}") from error
+        if is_no_permission(error):
+            raise SettingsError(f"redis.url: its user lacks a right that this takes: {text}") from error
         raise StreamError(f"Redis: {text}") from error
     except redis.RedisError as error:
         raise StreamError(f"Redis: {error}") from error
@@ -107,6 +109,11 @@ def stream_errors() -> Iterator[None]:
 def _from_its_code(text: str) -> str:
     """The error from its code on; Redis 6 puts the place in the script before the code of what failed there."""
     return re.sub(r"^(?:ERR )?Error running script .*?: -(?=[A-Z]+ )", "", text)
+
+
+def is_no_permission(error: redis.ResponseError) -> bool:
+    """Whether the user may not do this; in a script Redis before 7.2 says so without the code NOPERM."""
+    return isinstance(error, redis.exceptions.NoPermissionError) or "user executing the script can't" in str(error)
 
 
 def is_no_group(error: redis.ResponseError) -> bool:

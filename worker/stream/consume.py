@@ -7,13 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
+import structlog
 
-from worker.stream.connection import BLOCK_MS, Client, ensure_group, is_no_group, stream_errors
+from worker.stream.connection import BLOCK_MS, Client, is_no_group, stream_errors
 from worker.stream.keys import GROUP_INSPECT, LineKeys
-from worker.stream.scripts import Script
+from worker.stream.scripts import Script, publish_script
 
 _FORGET_AFTER_MS = 3_600_000
+_IDS_AHEAD_MS = 3_600_000  # a clock that was set back by less is not taken for a foreign id
+_HOLD_S = 10  # well over the pause between two calls of `show_up`
 _BEHIND_ALL = f"{2**64 - 1}-{2**64 - 2}"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,10 @@ class FrameConsumer:
         self._cursor = "0-0"
         self._look = Script(client, "frames.lua", "look.lua")
         self._recover = Script(client, "frames.lua", "recover.lua")
+        self._join_group = Script(client, "join.lua")
         self._leave = Script(client, "leave.lua")
+        self._tend = Script(client, "frames.lua", "tend.lua")
+        self._publish = publish_script(client)
 
     def join(self) -> None:
         """Make the group where it is missing, from the stream's beginning, and this consumer known in it.
@@ -76,8 +84,12 @@ class FrameConsumer:
         """Have the server note that this worker is there, which a read without frames does only from Redis 7.2 on.
 
         Reads this consumer's own pending frames from behind the last possible one, so that none is delivered.
+        And does for the cameras what they have not the rights to: the publish script is loaded, and ids that a client
+        has driven far ahead of the clock are brought back.
         """
         with self._bearing_no_group(self._join):
+            self._publish.offer()
+            self._bring_ids_back()
             self._client.execute_command(
                 "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", 1,
                 "STREAMS", self._keys.frames, _BEHIND_ALL,
@@ -115,9 +127,17 @@ class FrameConsumer:
                     heal()
 
     def _join(self) -> None:
-        ensure_group(self._client, self._keys.frames, GROUP_INSPECT)
         # A blocking read alone does not make a consumer known before Redis 7.2.
-        self._client.execute_command("XGROUP", "CREATECONSUMER", self._keys.frames, GROUP_INSPECT, self.name)
+        self._join_group([self._keys.frames], [GROUP_INSPECT, "0", self.name])
+
+    def _bring_ids_back(self) -> None:
+        done = self._tend([self._keys.frames, self._keys.hold], [GROUP_INSPECT, _IDS_AHEAD_MS, _HOLD_S])
+        if done == b"healed":
+            log.error(
+                "some client used an entry id far in the future; ids follow the clock again", line=self._keys.line
+            )
+        elif done == b"held":
+            log.error("some client used an entry id far in the future; publishers wait until the queue is empty")
 
     def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
         keys = self._keys
@@ -142,5 +162,7 @@ def consumer_count(client: Client, keys: LineKeys) -> int:
     with stream_errors():
         try:
             return len(client.execute_command("XINFO", "CONSUMERS", keys.frames, GROUP_INSPECT))
-        except redis.ResponseError:
+        except redis.ResponseError as error:
+            if not is_no_group(error):
+                raise
             return 0

@@ -19,7 +19,10 @@ _ORIGINAL = "original."
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A frame that could not be inspected; `original` are the fields of its entry as they came."""
+    """A frame that could not be inspected; `original` are the fields of its entry as they came.
+
+    Of an entry larger than `keep.dead_bytes` only its bytes' number is kept, `not_kept`.
+    """
 
     id: str
     frame: str
@@ -30,6 +33,7 @@ class DeadLetter:
     worker: str
     dead_at: int
     original: dict[str, bytes]
+    not_kept: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the image's bytes are given by their number."""
@@ -42,6 +46,7 @@ class DeadLetter:
             "attempts": self.attempts,
             "worker": self.worker,
             "dead_at": self.dead_at,
+            "not_kept": self.not_kept,
             "original": {
                 name: f"<{len(value)} bytes>" if name == "data" else value.decode("utf-8", "replace")
                 for name, value in self.original.items()
@@ -55,7 +60,8 @@ class DeadLetters:
     def __init__(self, client: Client, keys: LineKeys) -> None:
         self._client = client
         self._keys = keys
-        self._replay = Script(client, "frames.lua", "replay.lua")
+        self._replay = Script(client, "frames.lua", "letters.lua", "replay.lua")
+        self._purge = Script(client, "frames.lua", "letters.lua", "purge.lua")
 
     def list(self, *, camera: str | None = None, reason: str | None = None) -> Iterator[DeadLetter]:
         """All letters, oldest first, a page at a time."""
@@ -95,7 +101,7 @@ class DeadLetters:
         """
         keys = self._keys
         with stream_errors():
-            new_id = self._replay([keys.frames, keys.dead, keys.ledger, keys.sizes], [letter_id])
+            new_id = self._replay([keys.frames, keys.dead, keys.dead_bytes, keys.ledger, keys.sizes], [letter_id])
         if new_id is None:
             raise StreamError(f"dead letter {letter_id} is gone: replayed or purged meanwhile")
         return str(new_id.decode())
@@ -103,7 +109,7 @@ class DeadLetters:
     def purge(self, letter_id: str) -> bool:
         """Delete the letter with this id for good; False where it was gone already."""
         with stream_errors():
-            return bool(self._client.execute_command("XDEL", self._keys.dead, letter_id) == 1)
+            return bool(self._purge([self._keys.dead, self._keys.dead_bytes], [letter_id]) == 1)
 
 
 def _letter(entry_id: bytes, flat: list[bytes]) -> DeadLetter:
@@ -122,4 +128,5 @@ def _letter(entry_id: bytes, flat: list[bytes]) -> DeadLetter:
         worker=text("worker"),
         dead_at=int(text("dead_at") or 0),
         original={n.removeprefix(_ORIGINAL): v for n, v in fields.items() if n.startswith(_ORIGINAL)},
+        not_kept=int(text("not_kept") or 0),
     )

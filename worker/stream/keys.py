@@ -16,6 +16,9 @@ class LineKeys:
         self.results = f"{tag}:results"
         self.alerts = f"{tag}:alerts"
         self.dead = f"{tag}:frames:dead"
+        self.dead_bytes = f"{tag}:frames:dead:bytes"
+        # While it is there, publishers wait: entry ids run ahead of the clock and must be brought back (tend.lua).
+        self.hold = f"{tag}:frames:hold"
         # Bytes of each frame in the backlog that a publisher of ours put there: limits by bytes need it, and
         # it tells a foreign client's frame, which nobody counted yet, from one of ours.
         self.sizes = f"{tag}:frames:sizes"

@@ -11,6 +11,8 @@ from worker.stream.connection import Client, mapping, stream_errors
 from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.types import Verdict
 
+_NEVER_ENTERED = ("block-timeout", "drop-newest")  # why a publisher drops the frame in its hand
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -105,9 +107,9 @@ def _ledger(
     dropped = {name.removeprefix("dropped:"): n for name, n in sorted(books.items()) if name.startswith("dropped:")}
     counted = books.get("produced", 0)
     ended = sum(verdicts.values()) + books.get("dead", 0) + sum(dropped.values())
-    # The server's own count includes what foreign clients added; a stream restored from an older server or
-    # re-created after FLUSHALL may know less than our books.
-    known = max(counted, entries_added or 0)
+    # The server's own count includes what foreign clients added, but not what never entered. A stream restored from
+    # an older server or re-created after FLUSHALL may know less than our books.
+    known = max(counted, (entries_added or 0) + sum(dropped.get(reason, 0) for reason in _NEVER_ENTERED))
     # Redis 6.2 has no such count: what stands in the stream beyond our books is foreign and not yet counted.
     uncounted = max(0, ended + backlog - known) if entries_added is None else 0
     return Ledger(

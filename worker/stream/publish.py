@@ -6,24 +6,29 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.errors import FrameError
+import redis
+
+from worker.errors import FrameError, SettingsError, StreamUnavailable
 from worker.settings import Settings
-from worker.stream.connection import Client, connect, stream_errors
+from worker.stream.connection import Client, connect, is_no_permission, stream_errors
 from worker.stream.fields import flat_fields, frame_to_fields
 from worker.stream.keys import GROUP_INSPECT, LineKeys
-from worker.stream.scripts import Script
+from worker.stream.scripts import publish_script
 from worker.types import Frame
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
+_IDS_AHEAD = "some client put a frame with an id far in the future on the line"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a frame. A dropped one has an id too, and is in the ledger with its reason.
+    """What became of a frame. A dropped one never was in the stream: its id is empty, the ledger has its reason.
 
     `evicted`: older frames that were dropped to make room for it.
     """
@@ -40,7 +45,7 @@ class FramePublisher:
         self._queue = settings.queue
         self._keys = LineKeys(settings.line)
         self._client = client or connect(settings.redis)
-        self._script = Script(self._client, "frames.lua", "publish.lua")
+        self._script = publish_script(self._client)
         self._token = uuid.uuid4().hex
         self._attempt = 0
         self._pending: Frame | None = None
@@ -56,6 +61,7 @@ class FramePublisher:
 
         Raises:
             StreamUnavailable: Redis is away; nothing is known of the frame yet.
+            SettingsError: the user of `redis.url` has not the rights that publishing, or the policy, takes.
             FrameError: the frame alone is larger than the queue may be.
         """
         if len(frame.data) > self._queue.max_bytes:
@@ -82,10 +88,26 @@ class FramePublisher:
         keys, queue = self._keys, self._queue
         args = [queue.policy, queue.max_frames, queue.max_bytes, GROUP_INSPECT, self._attempt]
         args += [frame.camera, len(frame.data), int(give_up), *flat_fields(frame_to_fields(frame))]
-        with stream_errors():
-            status, entry_id, evicted = self._script(
-                [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token)], args
-            )
+        key_list = [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token), keys.hold]
+        with stream_errors(), self._explained():
+            status, entry_id, evicted = self._script(key_list, args)
+        if status == b"held":
+            raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
         if status == b"full":
             return None
         return Published(entry_id.decode(), "accepted" if status == b"accepted" else "dropped", evicted)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what an error reply means here where it would puzzle a person."""
+        try:
+            yield
+        except redis.ResponseError as error:
+            if is_no_permission(error) and self._queue.policy == "drop-oldest":
+                raise SettingsError(
+                    "queue.policy drop-oldest deletes frames of other cameras too, which the user of redis.url may "
+                    "not: take the user camera-evict of deploy/redis, or the policy block or drop-newest"
+                ) from error
+            if "exhausted the last possible ID" in str(error):
+                raise StreamUnavailable(f"{_IDS_AHEAD}; a worker brings the ids back once the line is empty") from error
+            raise

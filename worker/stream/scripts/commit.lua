@@ -1,41 +1,50 @@
 -- Ends frames: each gets its result or its dead letter, leaves the stream and is counted, once.
--- KEYS: frames, results, dead, ledger, cameras, sizes, then the reply keys
--- ARGV: group, results kept, dead kept, reply seconds, then for each frame:
+-- KEYS: frames, results, dead, bytes of the dead, ledger, cameras, sizes, then the reply keys
+-- ARGV: group, results kept, dead kept, bytes of them kept, reply seconds, then for each frame:
 --   id, outcome (result | dead), camera, verdict or reason, index of its reply key or 0,
 --   number of field/value strings, field, value, …
 -- A frame that is neither pending nor in the stream was ended by another worker: nothing is written for it. Pending
 -- alone is not asked: who deletes a consumer or the group takes frames off the pending list that nobody has ended.
+-- Works also where Redis is full: the first write (XACK) needs no memory, and after it a script is not stopped. So
+-- workers empty a queue that has filled the memory.
 -- Returns one number a frame: 1 ended here, 0 not.
-local frames, results, dead, ledger, cameras, sizes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local group, keep_results, keep_dead, reply_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local frames, results, dead, dead_bytes, ledger, cameras, sizes = unpack(KEYS, 1, 7)
+local group, keep_results, keep_dead, keep_bytes, reply_s = unpack(ARGV, 1, 5)
 local MAX_FIELDS = 1000 -- unpack has a limit; an entry with more fields is garbage and loses its tail
 
 -- The reply key is the publisher's to choose: whatever stands there must not keep the frame from its end.
 local function reply(index, fields)
   if index == '0' then return end
-  local key = KEYS[6 + tonumber(index)]
+  local key = KEYS[7 + tonumber(index)]
   redis.pcall('XADD', key, '*', unpack(fields))
   redis.pcall('EXPIRE', key, reply_s)
 end
 
--- A dead letter keeps the entry as it came, each field behind 'original.', so that it can be replayed.
+-- A dead letter keeps the entry as it came, each field behind 'original.', so that it can be replayed. Of one that is
+-- larger than all letters together may be, it keeps the number of bytes.
 local function bury(entry, fields)
   local letter = {unpack(fields)}
-  if entry then
-    for i = 1, math.min(#entry[2], MAX_FIELDS), 2 do
-      letter[#letter + 1] = 'original.' .. entry[2][i]
-      letter[#letter + 1] = entry[2][i + 1]
-    end
+  local original = entry and entry[2] or {}
+  if length(letter) + length(original) > tonumber(keep_bytes) then
+    letter[#letter + 1] = 'not_kept'
+    letter[#letter + 1] = tostring(length(original))
+    original = {}
   end
-  redis.call('XADD', dead, 'MAXLEN', '~', keep_dead, '*', unpack(letter))
+  for i = 1, math.min(#original, MAX_FIELDS), 2 do
+    letter[#letter + 1] = 'original.' .. original[i]
+    letter[#letter + 1] = original[i + 1]
+  end
+  redis.call('XADD', dead, '*', unpack(letter))
+  redis.call('SET', dead_bytes, whole(redis.call('GET', dead_bytes)) + length(letter))
+  trim_letters(dead, dead_bytes, tonumber(keep_dead), tonumber(keep_bytes))
 end
 
-local wrong = wrong_type({frames, results, dead}, {ledger, cameras, sizes})
+local wrong = wrong_type({stream = {frames, results, dead}, hash = {ledger, cameras, sizes}, string = {dead_bytes}})
 if wrong then return wrong end
 
-local done, at = {}, 5
+local done, at = {}, 6
 while at <= #ARGV do
-  local id, outcome, camera, what, index = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local id, outcome, camera, what, index = unpack(ARGV, at, at + 4)
   local last = at + 5 + tonumber(ARGV[at + 5])
   local fields = {}
   for i = at + 6, last do fields[#fields + 1] = ARGV[i] end

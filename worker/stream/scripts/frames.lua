@@ -1,10 +1,12 @@
 -- Put before every script that ends frames: how a frame leaves the stream and how that is counted.
+-- What a publisher may write (sizes, counts) is its word and may be anything: it must not stop anybody's script.
 local MAX_CAMERA_COUNTS = 20000 -- a client that makes names up must not fill the memory
+local MAX_WHOLE = 2 ^ 50 -- beyond it Lua's numbers are no longer exact
 
--- An error where a key holds something of another type: asked before the first write, since a script that fails half
--- way is not undone.
-local function wrong_type(streams, hashes)
-  for kind, keys in pairs({stream = streams, hash = hashes}) do
+-- An error where a key holds something of another type than its kind in `wanted`, {kind = {key, …}}: asked before
+-- the first write, since a script that fails half way is not undone.
+local function wrong_type(wanted)
+  for kind, keys in pairs(wanted) do
     for _, key in ipairs(keys) do
       local found = redis.call('TYPE', key).ok
       if found ~= kind and found ~= 'none' then
@@ -14,14 +16,29 @@ local function wrong_type(streams, hashes)
   end
 end
 
+-- The text as a whole number of bytes, 0 where it is none.
+local function whole(text)
+  local number = tonumber(text)
+  if number and number >= 0 and number <= MAX_WHOLE then return math.floor(number) end
+  return 0
+end
+
+-- HINCRBY that stops no script: who may count may also have driven a count to its end.
+local function add(hash, field, by)
+  local sum = redis.pcall('HINCRBY', hash, field, by)
+  if type(sum) == 'table' and not string.find(sum.err, 'overflow') and not string.find(sum.err, 'not an integer') then
+    redis.call('HINCRBY', hash, field, by) -- any other error is one
+  end
+end
+
 -- Counts under `total` for the line and under `what` for the camera ('?' where its name is not known).
 local function count(ledger, cameras, camera, what, total)
-  redis.call('HINCRBY', ledger, total, 1)
+  add(ledger, total, 1)
   local field = camera .. ':' .. what
   if redis.call('HLEN', cameras) >= MAX_CAMERA_COUNTS and redis.call('HEXISTS', cameras, field) == 0 then
     field = '?:' .. what
   end
-  redis.call('HINCRBY', cameras, field, 1)
+  add(cameras, field, 1)
 end
 
 -- Settles the books for a frame that has left the stream.
@@ -29,9 +46,9 @@ local function settle(frames, group, ledger, sizes, id)
   local bytes = redis.call('HGET', sizes, id)
   if bytes then
     redis.call('HDEL', sizes, id)
-    redis.call('HINCRBY', ledger, 'backlog_bytes', 0 - tonumber(bytes)) -- not -x: of '0' that is '-0', no integer
+    add(ledger, 'backlog_bytes', 0 - whole(bytes)) -- not -x: of '0' that is '-0', no integer
   else -- a foreign client's: this is the first time that anyone of ours counts it
-    redis.call('HINCRBY', ledger, 'produced', 1)
+    add(ledger, 'produced', 1)
   end
   if redis.call('XLEN', frames) == 0 then -- heals what entries deleted from outside left behind
     local pending = redis.pcall('XPENDING', frames, group)
@@ -41,16 +58,19 @@ local function settle(frames, group, ledger, sizes, id)
   end
 end
 
+-- A flat reply as a table by names.
+local function by_name(flat)
+  local named = {}
+  for i = 1, #flat, 2 do named[flat[i]] = flat[i + 1] end
+  return named
+end
+
 -- The id of the last entry that the group handed out, or nil where there is no such group.
 local function last_delivered(frames, group)
   if redis.call('EXISTS', frames) == 0 then return nil end
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', frames)) do
-    local name, delivered
-    for i = 1, #info, 2 do
-      if info[i] == 'name' then name = info[i + 1] end
-      if info[i] == 'last-delivered-id' then delivered = info[i + 1] end
-    end
-    if name == group then return delivered end
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', frames)) do
+    local info = by_name(flat)
+    if info.name == group then return info['last-delivered-id'] end
   end
 end
 

@@ -1,17 +1,23 @@
 -- Puts one frame on the frames stream, or decides by the policy when the queue is full.
--- KEYS: frames, ledger, cameras, sizes, publisher
+-- KEYS: frames, ledger, cameras, sizes, publisher, hold
 -- ARGV: policy, max_frames, max_bytes, group, attempt number, camera, payload bytes, give up (0/1), field, value, …
--- Returns {status, id, evicted}: status accepted | dropped | full; full changes nothing, the publisher waits.
-local frames, ledger, cameras, sizes, publisher = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- Returns {status, id, evicted}: status accepted | dropped | full | held; full and held change nothing, the publisher
+-- waits. A dropped frame has never been in the stream and has no id.
+-- Redis asks whether the caller itself may do what a script does: deploy/redis/ grants a camera just this, without
+-- what drop-oldest takes. Who is refused is so before the first write.
+local frames, ledger, cameras, sizes, publisher, hold = unpack(KEYS, 1, 6)
 local policy, max_frames, max_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local group, attempt, camera, size = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local group, attempt, camera, size = ARGV[4], ARGV[5], ARGV[6], whole(ARGV[7])
 
-local wrong = wrong_type({frames}, {ledger, cameras, sizes, publisher})
+local wrong = wrong_type({stream = {frames}, hash = {ledger, cameras, sizes, publisher}})
 if wrong then return wrong end
 
 -- The answer to an earlier call with this number was lost on its way: give it again.
 local last = redis.call('HMGET', publisher, 'attempt', 'status', 'id', 'evicted')
-if last[1] == attempt then return {last[2], last[3], tonumber(last[4])} end
+if last[1] == attempt then return {last[2], last[3] or '', whole(last[4])} end
+
+if redis.call('EXISTS', hold) == 1 then return {'held', '', 0} end
+if policy == 'drop-oldest' then redis.call('EXISTS', frames) end -- the right to it is asked for now, not once it is full
 
 local function answer(status, id, evicted)
   redis.call('HSET', publisher, 'attempt', attempt, 'status', status, 'id', id, 'evicted', evicted)
@@ -26,18 +32,13 @@ end
 
 local function full()
   local waiting = redis.call('XLEN', frames)
-  local bytes = tonumber(redis.call('HGET', ledger, 'backlog_bytes') or 0)
-  return waiting >= max_frames or (waiting > 0 and bytes + size > max_bytes)
+  return waiting >= max_frames or (waiting > 0 and whole(redis.call('HGET', ledger, 'backlog_bytes')) + size > max_bytes)
 end
 
--- A frame that never enters the queue still enters and leaves the stream (without its bytes), so that the
--- server's own count of entries includes it and the books balance.
 local function refuse(reason)
-  local id = redis.call('XADD', frames, '*', 'dropped', reason)
-  redis.call('XDEL', frames, id)
-  redis.call('HINCRBY', ledger, 'produced', 1)
+  add(ledger, 'produced', 1)
   drop(camera, reason)
-  return id
+  return ''
 end
 
 local function oldest_undelivered()
@@ -70,6 +71,6 @@ end
 
 local id = redis.call('XADD', frames, '*', unpack(ARGV, 9))
 redis.call('HSET', sizes, id, size)
-redis.call('HINCRBY', ledger, 'backlog_bytes', size)
-redis.call('HINCRBY', ledger, 'produced', 1)
+add(ledger, 'backlog_bytes', size)
+add(ledger, 'produced', 1)
 return answer('accepted', id, evicted)

@@ -9,7 +9,7 @@
 local frames, ledger, cameras, sizes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, consumer, scope, idle, cursor, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local wrong = wrong_type({frames}, {ledger, cameras, sizes})
+local wrong = wrong_type({stream = {frames}, hash = {ledger, cameras, sizes}})
 if wrong then return wrong end
 
 local function bury_deleted(id)
