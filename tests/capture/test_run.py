@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,7 @@ from worker.capture.open import SourceOptions
 from worker.capture.produce import ProduceOptions
 from worker.capture.run import pair_sources, run_produce
 from worker.errors import SourceError
-from worker.settings import Settings, load
+from worker.settings import LimitSettings, Settings, load
 from worker.stream.connection import Client
 from worker.stream.fields import frame_from_fields
 from worker.stream.keys import LineKeys
@@ -31,7 +32,7 @@ SMALL = "test://?size=64&count=3"
 
 def frames_on(client: Client, keys: LineKeys) -> list[Frame]:
     entries = client.execute_command("XRANGE", keys.frames, "-", "+")
-    return [frame_from_fields(entry_id.decode(), flat) for entry_id, flat in entries]
+    return [frame_from_fields(entry_id.decode(), flat, LimitSettings(), time.time_ns()) for entry_id, flat in entries]
 
 
 def command(settings: Settings, *arguments: str) -> list[str]:

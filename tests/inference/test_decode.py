@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from worker.errors import ImageError
 from worker.inference.decode import decode
+from worker.inference.png import pixels_only
 from worker.settings import LimitSettings
 from worker.types import Encoding, Frame, Image
 
@@ -105,7 +106,7 @@ def test_alpha_is_dropped_and_not_blended(picture: Image) -> None:
 
 def test_cmyk_is_converted(picture: Image) -> None:
     ink = PIL.Image.fromarray(picture).convert("CMYK")
-    image = decode(frame(saved(ink, "JPEG", quality=95)), LIMITS)
+    image = decode(frame(saved(ink, "JPEG", quality=95, subsampling=0)), LIMITS)
     assert close(image, picture, tolerance=25)
 
 
@@ -166,9 +167,7 @@ def claiming(encoding: Encoding, width: int, height: int) -> bytes:
     """A small file whose header says that it is this large."""
     if encoding is Encoding.PNG:
         header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
-        parts = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
-        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+        return png((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     if encoding is Encoding.WEBP and 0 in (width, height):  # lossless cannot say 0, lossy can
         lossy = saved(PIL.Image.new("RGB", (16, 16)), "webp")
         return lossy[:26] + struct.pack("<HH", width, height) + lossy[30:]
@@ -245,6 +244,168 @@ def test_more_bytes_than_allowed_are_refused_unread(picture: Image) -> None:
     data = saved(picture, "PNG")
     assert refusal(frame(data, Encoding.PNG), LimitSettings(max_bytes=len(data) - 1)) == "too_large"
     assert decode(frame(data, Encoding.PNG), LimitSettings(max_bytes=len(data))).shape == picture.shape
+
+
+def textured(mode: str = "RGB", **options: Any) -> bytes:
+    """A JPEG of some tens of kilobytes, so that a hole in it is a small part."""
+    chance = np.random.default_rng(3)
+    smooth = cv2.resize(chance.integers(0, 255, (12, 16, 3), dtype=np.uint8), (321, 243)).astype(int)
+    noisy = np.clip(smooth + chance.integers(-9, 10, smooth.shape), 0, 255).astype(np.uint8)
+    return saved(PIL.Image.fromarray(noisy).convert(mode), "JPEG", **{"quality": 90} | options)
+
+
+def holes(data: bytes) -> dict[str, bytes]:
+    """The file as networks and disks damage it, its end marker always in place."""
+    at = len(data) // 2
+    return {
+        "a packet is lost": data[:at] + data[at + 1460 :],
+        "a sector is zero": data[:at] + bytes(512) + data[at + 512 :],
+        "the rest never came": data[:at] + data[-2:],
+        "a packet of another picture": data[:at] + textured(quality=20)[-2000:-540] + data[at + 1460 :],
+    }
+
+
+@pytest.mark.parametrize("what", holes(textured()))
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 20}, {"subsampling": 0}])
+def test_a_jpeg_with_a_hole_in_it_is_refused_though_it_has_its_end(what: str, options: dict[str, Any]) -> None:
+    damaged = holes(textured(**options))[what]
+    assert damaged.endswith(b"\xff\xd9")
+    assert refusal(frame(damaged)) == "damaged"
+    # A camera that writes so all the time can be borne with, on purpose
+    assert decode(frame(damaged), LimitSettings(refuse_damaged=False)).shape == (243, 321, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [{"subsampling": s, "progressive": p, "quality": q} for s in (0, 1, 2) for p in (False, True) for q in (3, 75, 98)]
+    + [{"restart_marker_blocks": 5}, {"optimize": True}, {"keep_rgb": True}],
+)
+def test_a_jpeg_has_the_pixels_that_opencv_and_so_paddlex_reads(mode: str, options: dict[str, Any]) -> None:
+    data = textured(mode, **options)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(decode(frame(data), LimitSettings(refuse_damaged=False)), expected)
+    if mode == "CMYK" and options.get("subsampling"):  # which only a printer's program writes
+        assert refusal(frame(data)) == "unsupported"
+    else:
+        assert np.array_equal(decode(frame(data), LIMITS), expected)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_turned_picture_has_the_pixels_that_opencv_and_so_paddlex_reads(
+    orientation: int, kind: str, picture: Image
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x010F] = "a maker"
+    exif[0x0112] = orientation
+    data = saved(picture, kind, exif=exif)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    for limits in (LIMITS, LimitSettings(refuse_damaged=False)):
+        assert np.array_equal(decode(frame(data, Encoding(kind.lower())), limits), expected)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_they_are_decoded() -> None:
+    data = saved(PIL.Image.new("L", (64, 64)), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    scans = data.count(b"\xff\xda")
+    bomb = data[:-2] + last * 5_000 + b"\xff\xd9"
+    assert refusal(frame(bomb)) == "too_large"
+    assert decode(frame(data), LimitSettings(max_scans=scans)).shape == (64, 64, 3)
+    assert refusal(frame(data), LimitSettings(max_scans=scans - 1)) == "too_large"
+
+
+def test_the_preview_in_a_jpeg_is_not_taken_for_the_picture(picture: Image) -> None:
+    """EXIF may hold a small JPEG with markers of its own."""
+    preview = saved(PIL.Image.new("RGB", (16, 16)), "JPEG")
+    data = saved(picture, "JPEG")
+    body = b"Exif\0\0II*\0\x08\0\0\0\0\0" + preview
+    whole = data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+    assert np.array_equal(decode(frame(whole), LIMITS), decode(frame(data), LIMITS))
+    assert refusal(frame(whole[:-200])) == "truncated"
+
+
+@pytest.mark.parametrize("process", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
+def test_a_jpeg_of_a_process_that_no_camera_uses_is_refused(process: int, picture: Image) -> None:
+    data = saved(picture, "JPEG").replace(b"\xff\xc0\x00\x11\x08", bytes([0xFF, process, 0, 0x11, 8]))
+    assert refusal(frame(data)) == "unsupported"
+
+
+def test_a_jpeg_of_twelve_bits_is_refused(picture: Image) -> None:
+    data = saved(picture, "JPEG").replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
+    assert refusal(frame(data)) == "unsupported"
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks, their checksums right."""
+    parts = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def small_png(*between: tuple[bytes, bytes]) -> bytes:
+    """8×8 grey, with more chunks behind the header."""
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    return png((b"IHDR", header), *between, (b"IDAT", zlib.compress(bytes(9 * 8))), (b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"), [(b"zTXt", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0"), (b"iCCP", b"a\0\0"), (b"tEXt", b"a\0")]
+)
+def test_what_a_png_holds_beside_its_pixels_is_not_unpacked(kind: bytes, head: bytes) -> None:
+    bomb = (kind, head + zlib.compress(bytes(10_000_000), 9))
+    plain, stuffed = small_png(), small_png(*[bomb] * 1_000)
+    assert len(pixels_only(stuffed)) == len(plain)
+    assert np.array_equal(decode(frame(stuffed, Encoding.PNG), LIMITS), decode(frame(plain, Encoding.PNG), LIMITS))
+
+
+def test_a_png_whose_checksum_is_wrong_is_refused() -> None:
+    whole = small_png()
+    data_at = whole.index(b"IDAT")
+    for at in (data_at + 5, len(whole) - 13, 20):
+        broken = bytearray(whole)
+        broken[at] ^= 1
+        assert refusal(frame(bytes(broken), Encoding.PNG)) in ("damaged", "too_large")
+
+
+@pytest.mark.parametrize("rows", [0, 4, 7])
+def test_a_png_with_rows_missing_is_refused(rows: int) -> None:
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    data = png((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9 * rows))), (b"IEND", b""))
+    assert refusal(frame(data, Encoding.PNG)) == "damaged"
+
+
+def test_a_png_of_a_million_chunks_is_refused() -> None:
+    assert refusal(frame(small_png(*[(b"IDAT", b"")] * 100_000), Encoding.PNG)) == "unsupported"
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PNG, Encoding.WEBP])
+def test_an_animation_is_refused(encoding: Encoding, picture: Image) -> None:
+    more = [PIL.Image.fromarray(picture[::-1])]
+    data = saved(picture, encoding.value, save_all=True, append_images=more)
+    assert refusal(frame(data, encoding)) == "unsupported"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_every_way_to_write_a_bmp_is_read_as_opencv_and_so_paddlex_does(mode: str, picture: Image) -> None:
+    data = saved(PIL.Image.fromarray(picture).convert(mode), "BMP")
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(decode(frame(data, Encoding.BMP), LIMITS), expected)
+    down = data[:22] + struct.pack("<i", -HEIGHT) + data[26:]
+    assert np.array_equal(decode(frame(down, Encoding.BMP), LIMITS), expected[::-1])
+
+
+@pytest.mark.parametrize("compression", [1, 2, 4, 5, 2**31])
+def test_a_packed_bmp_is_refused(compression: int, picture: Image) -> None:
+    data = saved(picture, "BMP")
+    assert refusal(frame(data[:30] + struct.pack("<I", compression) + data[34:], Encoding.BMP)) == "unsupported"
+
+
+def test_a_picture_longer_than_allowed_is_refused() -> None:
+    one = frame(bytes(8 * 6_000_000), Encoding.MONO8, 6_000_000, 8)
+    assert refusal(one) == "too_large"
+    assert refusal(frame(saved(PIL.Image.new("L", (301, 9)), "PNG"), Encoding.PNG), LimitSettings(max_side=300)) == (
+        "too_large"
+    )
 
 
 @given(data=st.data(), encoding=st.sampled_from(FILES))

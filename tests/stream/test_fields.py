@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import FieldError, StreamError
+from worker.runtime.verdict import lateness_ms
+from worker.settings import LimitSettings
 from worker.stream.connection import Client
 from worker.stream.fields import (
     FRAME_FIELDS,
@@ -27,6 +31,7 @@ from worker.types import Encoding, Frame, Region, Result, Verdict
 
 ENTRY = "1700000000123-7"
 ENTRY_NS = 1_700_000_000_123_000_000
+NOW_NS = ENTRY_NS + 10**9
 CAMERA, DATA = [b"camera", b"c1"], [b"data", b"\xff\xd8"]
 
 names = st.from_regex(r"\A[A-Za-z0-9_.-]{1,64}\Z")
@@ -88,13 +93,13 @@ def on_the_wire(fields: dict[str, str | bytes]) -> list[bytes]:
 
 
 def frame_from(*flat: bytes) -> Frame:
-    return frame_from_fields(ENTRY, list(flat))
+    return frame_from_fields(ENTRY, list(flat), LimitSettings(), NOW_NS)
 
 
 @given(frames())
 def test_a_frame_is_read_back_as_it_was_written(frame: Frame) -> None:
     flat = on_the_wire(frame_to_fields(frame))
-    assert frame_from_fields(ENTRY, flat) == frame
+    assert frame_from_fields(ENTRY, flat, LimitSettings(max_clock_skew_s=0), NOW_NS) == frame
     assert camera_of(flat) == frame.camera
     assert reply_token_of(flat) == frame.reply_to
 
@@ -120,7 +125,7 @@ def test_a_plain_xadd_of_any_client_is_a_frame(client: Client, keys: LineKeys) -
     before = int(client.execute_command("TIME")[0])
     entry_id = client.execute_command("XADD", keys.frames, "*", "camera", "c1", "data", b"x").decode()
     ((_, flat),) = client.execute_command("XRANGE", keys.frames, "-", "+")
-    frame = frame_from_fields(entry_id, flat)
+    frame = frame_from_fields(entry_id, flat, LimitSettings(), time.time_ns() + 10**9)  # their clock may be ahead
     assert frame.captured_at == frame.published_at == entry_time_ns(entry_id)
     assert before <= frame.captured_at / 1e9 < before + 10
 
@@ -166,6 +171,10 @@ def test_a_plain_xadd_of_any_client_is_a_frame(client: Client, keys: LineKeys) -
         ([*CAMERA, *DATA, b"reply_to", b"a:b"], "bad_field", "reply_to"),
         ([*CAMERA, *DATA, b"reply_to", b"a" * 65], "bad_field", "reply_to"),
         ([*CAMERA, *DATA, b"reply_to", b"a{b}"], "bad_field", "reply_to"),
+        ([*CAMERA, *DATA, b"part_id", b"p" * 513], "bad_field", "at most 128"),
+        ([*CAMERA, *DATA, b"encoding", b"jpeg" * 500], "unknown_encoding", "allowed are"),
+        ([*CAMERA, *DATA, b"seq"], "bad_field", "has no value"),
+        ([*CAMERA, *DATA, *[b"x", b"y"] * 9], "too_many_fields", "11 fields; a frame has at most 10"),
     ],
     ids=lambda value: repr(value)[:40] if isinstance(value, list) else None,
 )
@@ -175,6 +184,55 @@ def test_a_malformed_entry_is_refused_with_its_reason_and_the_field(flat: list[b
     assert caught.value.reason == reason
     assert says in str(caught.value)
     assert len(str(caught.value)) < 300  # whatever was sent, the message stays a line
+
+
+@pytest.mark.parametrize("where", ["name", "camera", "encoding", "seq", "part_id", "reply_to", "captured_at"])
+def test_a_huge_name_or_value_is_neither_copied_nor_echoed(where: str) -> None:
+    huge = b"9" * 10_000_000
+    flat = [*DATA, huge, b"x"] if where == "name" else [*DATA, where.encode(), huge, *CAMERA]
+    flat = flat[:4] if where == "camera" else flat
+    tracemalloc.start()
+    with pytest.raises(FieldError) as caught:
+        frame_from(*flat)
+    camera_of(flat), reply_token_of(flat)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(str(caught.value)) < 300
+    assert peak < 2**20
+
+
+def test_an_entry_of_a_million_fields_is_refused_at_a_glance() -> None:
+    with pytest.raises(FieldError, match="1000002 fields"):
+        frame_from(*CAMERA, *DATA, *[b"x", b"y"] * 1_000_000)
+
+
+def test_a_picture_from_the_future_is_refused_with_both_times() -> None:
+    def captured(ahead_s: float, limit_s: float) -> int:
+        flat = [*CAMERA, *DATA, b"captured_at", str(ENTRY_NS + int(ahead_s * 1e9)).encode()]
+        return frame_from_fields(ENTRY, flat, LimitSettings(max_clock_skew_s=limit_s), NOW_NS).captured_at
+
+    assert captured(59, 60) == ENTRY_NS + 59_000_000_000
+    assert captured(86_400 * 365, 0) > ENTRY_NS  # the check can be switched off
+    with pytest.raises(
+        FieldError, match=r"61 s after the entry's time 1700000000123000000.*max_clock_skew_s is 60"
+    ) as it:
+        captured(61, 60)
+    assert it.value.reason == "clock_skew"
+
+
+def test_a_picture_of_long_ago_is_taken() -> None:
+    """Cameras store and forward, and dead letters are replayed."""
+    assert frame_from(*CAMERA, *DATA, b"captured_at", b"1").captured_at == 1
+
+
+@pytest.mark.parametrize("entry_id", ["0-1", "18446744073709551615-18446744073709551615"])
+def test_the_time_in_a_foreign_entry_id_does_no_harm(entry_id: str) -> None:
+    frame = frame_from_fields(entry_id, [*CAMERA, *DATA, b"deadline_ms", b"50"], LimitSettings(), NOW_NS)
+    assert 0 <= frame.captured_at == frame.published_at <= NOW_NS
+    # Nor does a picture from the future push its deadline away
+    flat = [*CAMERA, *DATA, b"deadline_ms", b"50", b"captured_at", str(2**63 - 1).encode()]
+    future = frame_from_fields(entry_id, flat, LimitSettings(max_clock_skew_s=0), NOW_NS)
+    assert lateness_ms(future, NOW_NS + 51_000_000) > 0
 
 
 def test_the_largest_number_is_allowed() -> None:

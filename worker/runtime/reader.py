@@ -143,8 +143,8 @@ class Reader:
 
     def _decode(self, delivery: Delivery) -> Prepared | Finished:
         started = time.perf_counter()
-        frame = frame_from_fields(delivery.id, delivery.flat)
         now_ns = time.time_ns()
+        frame = frame_from_fields(delivery.id, delivery.flat, self._limits, now_ns)
         late_ms = lateness_ms(frame, now_ns)
         if late_ms > 0:
             return Finished(too_late(frame, late_ms, self._origin), frame.reply_to)

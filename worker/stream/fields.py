@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.errors import FieldError, StreamError
+from worker.settings import LimitSettings
 from worker.stream.connection import pairs
 from worker.types import Alert, AlertKind, AlertState, Encoding, Frame, Region, Result, Severity, Verdict
 
@@ -19,12 +20,15 @@ Fields = dict[str, str | bytes]
 FRAME_FIELDS = frozenset(
     ["camera", "data", "encoding", "width", "height", "seq", "captured_at", "part_id", "deadline_ms", "reply_to"]
 )
+_KNOWN = frozenset(name.encode() for name in FRAME_FIELDS)
 CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(rb"[0-9]{1,19}")
 _MAX_NUMBER = 2**63 - 1
 _MAX_TEXT = 128
+_MAX_TEXT_BYTES = 4 * _MAX_TEXT  # of UTF-8: what is longer is not even decoded
 _SHOWN = 40
+_NS_PER_S = 1_000_000_000
 
 
 def entry_time_ns(entry_id: str) -> int:
@@ -45,12 +49,20 @@ def frame_to_fields(frame: Frame) -> Fields:
     return fields
 
 
-def frame_from_fields(entry_id: str, flat: list[bytes]) -> Frame:
-    """The frame in an entry of the frames stream.
+def frame_from_fields(entry_id: str, flat: list[bytes], limits: LimitSettings, now_ns: int) -> Frame:
+    """The frame in an entry of the frames stream, read at `now_ns` (unix nanoseconds).
+
+    A picture that was captured after its entry was made, by more than `limits.max_clock_skew_s`, tells that a clock
+    is wrong: its deadline cannot be judged and its record would be false, so it is refused. However old a picture
+    is, it is taken: cameras store and forward, dead letters are replayed; and one with a deadline is late by then.
+    A client may choose an entry's id, and with it its time: `published_at` is never later than now.
 
     Raises:
-        FieldError: `missing_field`, `unknown_field`, `bad_field`, `unknown_encoding` or `empty`, naming the field.
+        FieldError: `too_many_fields`, `missing_field`, `unknown_field`, `bad_field`, `unknown_encoding`, `empty` or
+            `clock_skew`, naming the field.
     """
+    if len(flat) > 2 * len(FRAME_FIELDS):
+        raise FieldError("too_many_fields", f"{len(flat) // 2} fields; a frame has at most {len(FRAME_FIELDS)}")
     fields = _named(flat)
     if "data" not in fields:
         raise FieldError("missing_field", "field 'data' is missing: it holds the image's bytes")
@@ -60,7 +72,8 @@ def frame_from_fields(entry_id: str, flat: list[bytes]) -> Frame:
     width, height = _number(fields, "width"), _number(fields, "height")
     if encoding.raw_channels and not (width and height):
         raise FieldError("missing_field", f"encoding {encoding} needs 'width' and 'height', both above 0")
-    published_at = entry_time_ns(entry_id)
+    entered_at = entry_time_ns(entry_id)
+    published_at = min(entered_at, now_ns)
     return Frame(
         id=entry_id,
         camera=_camera(fields),
@@ -69,7 +82,7 @@ def frame_from_fields(entry_id: str, flat: list[bytes]) -> Frame:
         width=width,
         height=height,
         seq=_number(fields, "seq") if "seq" in fields else None,
-        captured_at=_number(fields, "captured_at") or published_at,
+        captured_at=_captured_at(fields, entered_at, limits.max_clock_skew_s) or published_at,
         published_at=published_at,
         part_id=_text(fields, "part_id"),
         deadline_ms=_number(fields, "deadline_ms"),
@@ -189,12 +202,14 @@ def flat_fields(fields: Fields) -> list[Any]:
 
 
 def _named(flat: list[bytes]) -> dict[str, bytes]:
+    if len(flat) % 2:
+        raise FieldError("bad_field", f"{len(flat)} strings: the last field has no value")
     fields: dict[str, bytes] = {}
     for raw, value in pairs(flat):
-        name = raw.decode("utf-8", "replace")
-        if name not in FRAME_FIELDS:
+        if raw not in _KNOWN:
             known = ", ".join(sorted(FRAME_FIELDS))
-            raise FieldError("unknown_field", f"field {name[:_SHOWN]!r} is unknown; known are {known}")
+            raise FieldError("unknown_field", f"field {_show(raw)} is unknown; known are {known}")
+        name = raw.decode()
         if name in fields:
             raise FieldError("bad_field", f"field {name!r} stands twice in the entry")
         fields[name] = value
@@ -203,7 +218,7 @@ def _named(flat: list[bytes]) -> dict[str, bytes]:
 
 def _encoding(raw: bytes) -> Encoding:
     try:
-        return Encoding(raw.decode("ascii"))
+        return Encoding(raw[:_SHOWN].decode("ascii"))  # all known ones are shorter
     except ValueError:
         allowed = ", ".join(Encoding)
         raise FieldError("unknown_encoding", f"encoding {_show(raw)} is unknown; allowed are {allowed}") from None
@@ -212,10 +227,22 @@ def _encoding(raw: bytes) -> Encoding:
 def _camera(fields: dict[str, bytes]) -> str:
     if "camera" not in fields:
         raise FieldError("missing_field", "field 'camera' is missing: it names the camera")
-    name = fields["camera"].decode("utf-8", "replace")
-    if not CAMERA.fullmatch(name):
+    name = _matching(fields["camera"], CAMERA)
+    if name is None:
         raise FieldError("bad_field", f"camera {_show(fields['camera'])}: 1 to 64 of A-Z a-z 0-9 _ . - are allowed")
     return name
+
+
+def _captured_at(fields: dict[str, bytes], entered_at: int, max_skew_s: float) -> int:
+    captured_at = _number(fields, "captured_at")
+    ahead_s = (captured_at - entered_at) / _NS_PER_S
+    if max_skew_s and ahead_s > max_skew_s:
+        raise FieldError(
+            "clock_skew",
+            f"captured_at {captured_at} is {ahead_s:.0f} s after the entry's time {entered_at}: a clock is wrong; "
+            f"limits.max_clock_skew_s is {max_skew_s:g}",
+        )
+    return captured_at
 
 
 def _number(fields: dict[str, bytes], name: str) -> int:
@@ -228,27 +255,33 @@ def _number(fields: dict[str, bytes], name: str) -> int:
 def _text(fields: dict[str, bytes], name: str) -> str:
     raw = fields.get(name, b"")
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8") if len(raw) <= _MAX_TEXT_BYTES else None
     except UnicodeDecodeError:
         raise FieldError("bad_field", f"{name} {_show(raw)}: must be UTF-8 text") from None
-    if len(text) > _MAX_TEXT or not text.isprintable():
+    if text is None or len(text) > _MAX_TEXT or not text.isprintable():
         raise FieldError("bad_field", f"{name} {_show(raw)}: at most {_MAX_TEXT} printable characters are allowed")
     return text
 
 
 def _reply_token(fields: dict[str, bytes]) -> str:
-    token = fields.get("reply_to", b"").decode("utf-8", "replace")
-    if token and not _TOKEN.fullmatch(token):
-        raise FieldError("bad_field", f"reply_to {_show(fields['reply_to'])}: 1 to 64 of A-Z a-z 0-9 _ - are allowed")
+    raw = fields.get("reply_to", b"")
+    token = _matching(raw, _TOKEN) if raw else ""
+    if token is None:
+        raise FieldError("bad_field", f"reply_to {_show(raw)}: 1 to 64 of A-Z a-z 0-9 _ - are allowed")
     return token
 
 
 def _salvage(flat: list[bytes], name: bytes, pattern: re.Pattern[str]) -> str | None:
-    for key, value in pairs(flat):
-        text = value[:65].decode("utf-8", "replace") if key == name else ""
-        if pattern.fullmatch(text):
+    for key, value in zip(flat[::2], flat[1::2], strict=False):
+        if key == name and (text := _matching(value, pattern)):
             return text
     return None
+
+
+def _matching(raw: bytes, pattern: re.Pattern[str]) -> str | None:
+    """The text where it is one of the pattern's; both patterns allow at most 64 characters, all ASCII."""
+    text = raw[:65].decode("utf-8", "replace")
+    return text if pattern.fullmatch(text) else None
 
 
 def _show(raw: bytes) -> str:
