@@ -77,7 +77,7 @@ def each_settings(each_redis_url: str) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[Client]:
-    client = connect(settings.redis)
+    client = connect(settings)
     yield client
     client.close()
 

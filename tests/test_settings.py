@@ -124,7 +124,7 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_nearest_known(
         ("alerts.webhook.url", "ftp://x", "http:// or https://"),
         ("log.level", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("engine", "tensorrt", "'paddle'"),
-        ("redis.url", "http://localhost", "redis://, rediss:// or unix://"),
+        ("redis.url", "http://localhost", "redis://, rediss://, unix://, redis+sentinel://"),
         ("metrics.port", 70_000, "65535"),
     ],
 )

@@ -39,7 +39,7 @@ def settings(redis_url: str) -> Settings:
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Client]:
-    client = connect(settings_at(redis_url).redis)
+    client = connect(settings_at(redis_url))
     yield client
     client.close()
 
@@ -166,7 +166,7 @@ def test_what_waits_for_its_turn_survives_a_death(client: Client, settings: Sett
 def test_two_processes_by_accident_do_not_double_alerts(client: Client, redis_url: str) -> None:
     settings = settings_at(redis_url, anomaly__window=1, anomaly__raise_at=1, anomaly__clear_after=1_000, reorder_ms=50)
     stop = threading.Event()
-    clients = [connect(settings.redis) for _ in range(2)]
+    clients = [connect(settings) for _ in range(2)]
     threads = []
     for each in clients:
         loop = AlertLoop(store_of(each, settings), settings, AlertMetrics(CollectorRegistry()))
@@ -326,11 +326,11 @@ def test_a_redis_that_goes_away_and_comes_back_empty_is_ridden_out() -> None:
         stop = threading.Event()
         thread = threading.Thread(target=run_alerts, args=(settings, stop))
         thread.start()
-        client = connect(settings.redis)
+        client = connect(settings)
         line.publish(client, [(0, NG), (1, NG), (2, NG)])
         line.wait_until(lambda: len(line.alerts(client)) == 1)
     with EmbeddedRedis(port=port):
-        client = connect(settings.redis)
+        client = connect(settings)
         line.publish(client, [(3, NG), (4, NG), (5, NG)])
         line.wait_until(lambda: [event.state for event in line.alerts(client)] == [RAISED])
         stop.set()

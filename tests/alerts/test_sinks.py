@@ -98,7 +98,7 @@ class Delivering:
 
     def __init__(self, sink: Sink, settings: Settings) -> None:
         self.stop = threading.Event()
-        self._client = connect(settings.redis)
+        self._client = connect(settings)
         self.metrics = AlertMetrics(CollectorRegistry())
         feed = AlertFeed(self._client, line.KEYS, "test")
         self._delivery = Delivery("test", sink, feed, self.metrics, self.stop)

@@ -53,7 +53,7 @@ class Pool:
     def __init__(self, url: str, folder: Path, **values: object) -> None:
         self.keys = LineKeys("test")
         self.settings = settings_for(url)
-        self.client = connect(self.settings.redis)
+        self.client = connect(self.settings)
         self.log = folder / "run.log"
         self._publisher = FramePublisher(self.settings)
         self._seq = 0

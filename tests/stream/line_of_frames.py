@@ -29,7 +29,7 @@ class Line:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.keys = LineKeys(settings.line)
-        self.client = connect(settings.redis)
+        self.client = connect(settings)
         self.committer = Committer(self.client, self.keys, settings.keep)
         self.letters = DeadLetters(self.client, self.keys)
         self._publisher = FramePublisher(settings, self.client)
@@ -56,7 +56,7 @@ class Line:
         return str(self.do("XADD", self.keys.frames, "*", "camera", camera, "data", data).decode())
 
     def consumer(self, name: str, idle_ms: int = IDLE_MS) -> FrameConsumer:
-        consumer = FrameConsumer(connect(self.settings.redis), self.keys, name, idle_ms)
+        consumer = FrameConsumer(connect(self.settings), self.keys, name, idle_ms)
         consumer.join()
         return consumer
 

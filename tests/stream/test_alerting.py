@@ -18,7 +18,7 @@ from worker.types import Alert, AlertKind, AlertState, Result, Severity, Verdict
 
 @pytest.fixture
 def client(each_settings: Settings) -> Iterator[Client]:
-    client = connect(each_settings.redis)
+    client = connect(each_settings)
     yield client
     client.close()
 

@@ -33,7 +33,7 @@ class RunningLine:
 
     def __init__(self, redis_url: str, folder: Path, **settings: object) -> None:
         self.keys = LineKeys("test")
-        self.client = connect(load({"redis.url": redis_url})[0].redis)
+        self.client = connect(load({"redis.url": redis_url})[0])
         self._folder = folder
         values = {"line": "test", "redis__url": redis_url, "metrics__port": 0, "metrics__alerts_port": 0} | settings
         self._environment = inherited_environment() | _variables(values)

@@ -97,4 +97,4 @@ def purge(letters: DeadLetters, letter_id: str) -> str:
 
 
 def _letters(settings: Settings) -> DeadLetters:
-    return DeadLetters(connect(settings.redis), LineKeys(settings.line))
+    return DeadLetters(connect(settings), LineKeys(settings.line))

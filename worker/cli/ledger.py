@@ -25,7 +25,7 @@ def ledger(settings: Settings, as_json: bool) -> None:
     from worker.stream.keys import LineKeys
     from worker.stream.ledger import read_ledger
 
-    books = read_ledger(connect(settings.redis), LineKeys(settings.line))
+    books = read_ledger(connect(settings), LineKeys(settings.line))
     if as_json:
         click.echo(json.dumps(books.as_dict()))
     else:

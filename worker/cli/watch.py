@@ -96,7 +96,7 @@ _FEEDS: dict[str, Callable[[LineKeys], tuple[str, Decode]]] = {
 def _entries(
     settings: Settings, what: str, last: int, after: str | None, stop: threading.Event
 ) -> Iterator[Result | Alert]:
-    client, keys = connect(settings.redis), LineKeys(settings.line)
+    client, keys = connect(settings), LineKeys(settings.line)
     stream, decode = _FEEDS[what](keys)
     old = last_entries(client, stream, decode, last) if last and after is None else []
     yield from old

@@ -81,7 +81,7 @@ class Observer:
             thread.join()
 
     def _follow(self, stream: str, decode: Callable[[str, list[bytes]], Entry], see: Callable[[Entry], None]) -> None:
-        tail = Tail(connect(self._settings.redis), stream, decode, "0-0")
+        tail = Tail(connect(self._settings), stream, decode, "0-0")
         while not self._stop.is_set():
             try:
                 for entry in tail.read():

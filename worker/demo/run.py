@@ -80,7 +80,7 @@ class _Demo:
         self._processes = processes
         self._console = console
         self._stop = stop
-        self._client: Client = connect(settings.redis)
+        self._client: Client = connect(settings)
         self._keys = LineKeys(settings.line)
         self._lines = {f"cam{number}": GeneratedLine(number) for number in range(1, options.cameras + 1)}
 

@@ -55,7 +55,7 @@ def run_alerts(settings: Settings, stop: threading.Event) -> None:
     with ExitStack() as ending:
 
         def client() -> Client:
-            return ending.enter_context(closing(connect(settings.redis)))
+            return ending.enter_context(closing(connect(settings)))
 
         store = AlertStore(client(), keys, settings.keep)
         feeds: list[AlertFeed] = []

@@ -60,13 +60,13 @@ class Worker:
         self._prepared: HandOver[Prepared] = HandOver(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._ended: HandOver[list[Inferred | Outcome]] = HandOver(_BATCHES_IN_HAND)
         # A connection each: the reader's blocks at the server while the publisher commits.
-        self._consumer = FrameConsumer(connect(settings.redis), keys, name, settings.work.claim_idle_ms)
+        self._consumer = FrameConsumer(connect(settings), keys, name, settings.work.claim_idle_ms)
         self._reader = Reader(
             settings, self._consumer, predictor, origin, self._in_hand, self._prepared, self._ended,
             lambda: progress.stamp("reader"),
         )  # fmt: skip
         self._publisher = Publisher(
-            Committer(connect(settings.redis), keys, settings.keep), predictor, origin, self._in_hand,
+            Committer(connect(settings), keys, settings.keep), predictor, origin, self._in_hand,
             self._ended, progress, metrics,
         )  # fmt: skip
 

@@ -107,7 +107,7 @@ class Supervisor:
 
     def _check_redis(self) -> None:
         """Say aloud what would make a promise empty. A Redis that is away is the workers' to wait for."""
-        with suppress(StreamError), closing(connect(self._settings.redis)) as client:
+        with suppress(StreamError), closing(connect(self._settings)) as client:
             policy = eviction_policy(client)
             if policy not in ("noeviction", ""):
                 log.error("Redis may throw frames away when it is full: set maxmemory-policy noeviction", policy=policy)
@@ -115,7 +115,7 @@ class Supervisor:
     def _serve_metrics(self, folder: Path) -> Any:
         settings = self._settings
         registry = merged_registry(folder)
-        client, keys = connect(settings.redis), LineKeys(settings.line)
+        client, keys = connect(settings), LineKeys(settings.line)
         registry.register(LedgerCollector(settings.line, lambda: read_ledger(client, keys).as_dict()))
         registry.register(WorkersCollector(self.status))
         return serve(registry, settings.metrics.host, settings.metrics.port)

@@ -6,6 +6,7 @@ A value comes from, first wins: a command-line flag, an environment variable `LI
 
 from worker.settings.handover import describe, from_json, inherited_environment, to_json
 from worker.settings.load import load
+from worker.settings.redis import RedisSettings
 from worker.settings.secrets import mask_password, mask_webhook
 from worker.settings.sections import (
     AlertRule,
@@ -16,7 +17,6 @@ from worker.settings.sections import (
     LogSettings,
     MetricsSettings,
     QueueSettings,
-    RedisSettings,
     Settings,
     WebhookSettings,
     WorkSettings,

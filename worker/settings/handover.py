@@ -12,9 +12,10 @@ from worker.settings.sections import PREFIX, Settings
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """All leaves by their dotted names, the Redis password masked, of the webhook's URL scheme and host alone."""
+    """All leaves by their dotted names, Redis passwords masked, of the webhook's URL scheme and host alone."""
     leaves = flatten(settings.model_dump(mode="json"))
     leaves["redis.url"] = mask_password(settings.redis.url.get_secret_value())
+    leaves["redis.password"] = "***" if settings.redis.password.get_secret_value() else ""
     leaves["alerts.webhook.url"] = mask_webhook(settings.alerts.webhook.url.get_secret_value())
     return leaves
 
@@ -23,6 +24,7 @@ def to_json(settings: Settings) -> str:
     """One line for handing the settings to a child process over a pipe, the secrets included."""
     values = settings.model_dump(mode="json")
     values["redis"]["url"] = settings.redis.url.get_secret_value()
+    values["redis"]["password"] = settings.redis.password.get_secret_value()
     values["alerts"]["webhook"]["url"] = settings.alerts.webhook.url.get_secret_value()
     return json.dumps(values)
 

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.devices import parse_devices
 from worker.errors import DeviceError
+from worker.settings.redis import RedisSettings
 from worker.settings.secrets import split_webhook
 
 PREFIX = "LINE_"
@@ -26,22 +27,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RedisSettings(_Section):
-    """How to reach Redis."""
-
-    url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis://, rediss:// or unix:// URL")
-    connect_timeout_s: float = Field(3.0, gt=0, le=60, description="give up connecting after")
-    timeout_s: float = Field(5.0, ge=1, le=60, description="give up waiting for a reply after")
-    health_check_s: int = Field(10, ge=1, le=300, description="ping a connection that was idle this long")
-
-    @field_validator("url")
-    @classmethod
-    def _known_scheme(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        return value
 
 
 class BatchSettings(_Section):

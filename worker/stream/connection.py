@@ -10,29 +10,21 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from worker.errors import SettingsError, StreamError, StreamUnavailable
-from worker.settings import RedisSettings, mask_password
-
-
-class Client(redis.Redis):
-    """redis-py's client with every reply as the server sent it: lists, bytes and numbers.
-
-    An entry with a field twice is seen as such, and no time goes into dicts and strings that nobody asked for.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.response_callbacks.clear()
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """One command, one raw reply; the errors are redis' own, see `stream_errors`."""
-        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-
+from worker.settings import RedisSettings, Settings
+from worker.stream.keys import LineKeys
+from worker.stream.locate import ClusterLocator, LocatedConnection, LocatedSSLConnection, Locator, SentinelLocator
+from worker.stream.login import Misconfigured, certificates, credentials, refused_certificate, sentinel_credentials
 
 # A reader blocks at the server at most this long: well under the shortest time-out (RedisSettings.timeout_s).
 BLOCK_MS = 500
+
+# The server at the other end is not, or no longer, the one that takes our writes: the next try must look for it anew.
+# Whoever waits in a blocking read is sent away with UNBLOCKED.
+_ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
 
 # Error replies that pass by themselves: the server is loading, failing over, full, or busy with a script; a reader
 # that waited is sent away (UNBLOCKED) when its key is deleted or the server becomes a replica.
@@ -51,59 +43,139 @@ _PASSING = (
 )
 
 
-def connect(settings: RedisSettings) -> Client:
-    """A client whose replies are the server's own (RESP2, bytes), with time-outs and health checks.
+class Client(redis.Redis):
+    """redis-py's client with every reply as the server sent it: lists, bytes and numbers.
 
-    It does not retry by itself: whoever calls knows whether a second try is safe. Nothing is sent yet.
+    An entry with a field twice is seen as such, and no time goes into dicts and strings that nobody asked for.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.response_callbacks.clear()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """One command, one raw reply; the errors are redis' own, see `stream_errors`."""
+        with self._leaving_who_is_outdated():
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def execute_together(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Commands in one go, and so on one connection, with their raw replies; raises the first error among them."""
+        with self._leaving_who_is_outdated():
+            with self.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+                replies: list[Any] = pipeline.execute(raise_on_error=False)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+            return replies
+
+    @contextmanager
+    def _leaving_who_is_outdated(self) -> Iterator[None]:
+        """Keep no connection to a server that is not the primary, nor ask the same node again where that is."""
+        pool = self.connection_pool
+        locator: Locator | None = pool.connection_kwargs.get("locator")
+        try:
+            yield
+        except (redis.ConnectionError, redis.TimeoutError):
+            if locator:
+                locator.doubt()
+            raise
+        except redis.ResponseError as error:
+            if not _says(error, _ELSEWHERE):
+                raise
+            pool.disconnect(inuse_connections=False)
+            if locator is None:
+                raise
+            locator.doubt()
+            raise redis.ConnectionError(f"the primary is elsewhere by now ({error}).") from error
+
+
+def connect(settings: Settings) -> Client:
+    """A client for the line, whose replies are the server's own (RESP2, bytes), with time-outs and health checks.
+
+    It does not retry by itself: whoever calls knows whether a second try is safe. Nothing is sent yet. Behind
+    Sentinels and in a Cluster each new connection goes to the server that is the primary then.
 
     Raises:
-        StreamError: the URL cannot be understood.
+        SettingsError: a file for TLS cannot be used.
     """
-    url = settings.url.get_secret_value()
-    keepalive = (
-        {}
-        if url.startswith("unix://")
-        else {"socket_keepalive": True, "socket_connect_timeout": settings.connect_timeout_s}
-    )
-    try:
-        client = Client.from_url(
-            url,
-            protocol=2,
-            decode_responses=False,
-            socket_timeout=settings.timeout_s,
-            health_check_interval=settings.health_check_s,
-            retry=Retry(NoBackoff(), 0),
-            client_name=f"line-worker@{socket.gethostname()}"[:60].replace(" ", "-"),
-            **keepalive,
-        )
-    except ValueError as error:
-        raise StreamError(f"redis.url {mask_password(url)}: {error}") from error
+    address = settings.redis.address()
+    tls = certificates(settings.redis) if address.tls else {}
+    options = _time_outs(settings.redis) | tls | credentials(settings.redis)
+    if address.kind != "unix":
+        options["socket_keepalive"] = True
+    if address.kind == "unix":
+        where: dict[str, Any] = {"connection_class": UnixDomainSocketConnection, "path": address.path}
+    elif address.kind == "server":
+        host, port = address.nodes[0]
+        where = {"connection_class": SSLConnection if tls else Connection, "host": host, "port": port}
+    else:
+        # Where the primary is takes one short answer: a node that does not give it at once is passed over.
+        brief = options | {"socket_timeout": settings.redis.connect_timeout_s}
+        where = {"connection_class": LocatedSSLConnection if tls else LocatedConnection}
+        where["locator"] = _locator(settings, brief)
+    client = Client.from_pool(ConnectionPool(**where, **options, db=address.db))
     assert isinstance(client, Client)
     return client
+
+
+def _time_outs(settings: RedisSettings) -> dict[str, Any]:
+    """What every connection has, to whomever it leads. Both directions are under `socket_timeout`, a health check
+    too, so that a peer that vanished without a word is given up after it; TCP's own means are not waited for."""
+    return {
+        "protocol": 2,
+        "decode_responses": False,
+        "socket_timeout": settings.timeout_s,
+        "socket_connect_timeout": settings.connect_timeout_s,
+        "health_check_interval": settings.health_check_s,
+        "retry": Retry(NoBackoff(), 0),
+        "client_name": f"line-worker@{socket.gethostname()}"[:60].replace(" ", "-"),
+    }
+
+
+def _locator(settings: Settings, options: dict[str, Any]) -> Locator:
+    address = settings.redis.address()
+    if address.kind == "cluster":
+        return ClusterLocator(LineKeys(settings.line).frames, address.nodes, address.tls, options)
+    without_login = {name: value for name, value in options.items() if name not in credentials(settings.redis)}
+    sentinel = without_login | sentinel_credentials(settings.redis)
+    return SentinelLocator(address.service, address.nodes, address.tls, sentinel)
 
 
 @contextmanager
 def stream_errors() -> Iterator[None]:
     """Turn redis' exceptions into `StreamUnavailable` (wait and try again) or `StreamError`.
 
-    A refused login and a command that the user may not give are SettingsErrors: no waiting and no restart mends them.
+    A refused login, certificate or command is a SettingsError: no waiting and no restart mends it.
     """
     try:
         yield
+    except Misconfigured as error:
+        raise SettingsError(str(error)) from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
             raise SettingsError(f"redis.url: Redis refuses the login: {error}") from error
+        if refused := refused_certificate(error):
+            raise SettingsError(refused) from error
         raise StreamUnavailable(f"Redis cannot be reached: {error} Is it running? See redis.url") from error
     except redis.ResponseError as error:
-        text = str(error)
-        # redis-py strips the code of the errors it has a class for, so the class is asked too.
-        if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError) or _from_its_code(text).startswith(_PASSING):
-            raise StreamUnavailable(f"Redis refuses work for now: {text}") from error
+        if _says(error, _PASSING):
+            raise StreamUnavailable(f"Redis refuses work for now: {error}") from error
         if is_no_permission(error):
-            raise SettingsError(f"redis.url: its user lacks a right that this takes: {text}") from error
-        raise StreamError(f"Redis: {text}") from error
+            raise SettingsError(f"redis.url: its user lacks a right that this takes: {error}") from error
+        hint = " This is a Cluster: use redis+cluster:// in redis.url" if _says(error, ("MOVED", "ASK")) else ""
+        raise StreamError(f"Redis: {error}{hint}") from error
     except redis.RedisError as error:
         raise StreamError(f"Redis: {error}") from error
+
+
+def _says(error: redis.RedisError, codes: tuple[str, ...]) -> bool:
+    """Whether the error's code begins with one of these."""
+    # redis-py strips the code of the errors it has a class for, so the class is asked too.
+    classes = {"READONLY": redis.ReadOnlyError, "OOM": redis.OutOfMemoryError}
+    known = tuple(classes[code] for code in codes if code in classes)
+    return isinstance(error, known) or _from_its_code(str(error)).startswith(codes)
 
 
 def _from_its_code(text: str) -> str:

@@ -23,6 +23,7 @@ from worker.types import Frame
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
+_FORGET_PUBLISHER_S = 3600  # as in publish.lua
 _IDS_AHEAD = "some client put a frame with an id far in the future on the line"
 
 
@@ -43,8 +44,9 @@ class FramePublisher:
 
     def __init__(self, settings: Settings, client: Client | None = None) -> None:
         self._queue = settings.queue
+        self._redis = settings.redis
         self._keys = LineKeys(settings.line)
-        self._client = client or connect(settings.redis)
+        self._client = client or connect(settings)
         self._script = publish_script(self._client)
         self._token = uuid.uuid4().hex
         self._attempt = 0
@@ -60,7 +62,7 @@ class FramePublisher:
             stop: when set while waiting for room, the frame is given up: dropped, and counted as such.
 
         Raises:
-            StreamUnavailable: Redis is away; nothing is known of the frame yet.
+            StreamUnavailable: Redis is away, or too few replicas have the frame yet; nothing is known of it yet.
             SettingsError: the user of `redis.url` has not the rights that publishing, or the policy, takes.
             FrameError: the frame alone is larger than the queue may be.
         """
@@ -91,11 +93,28 @@ class FramePublisher:
         key_list = [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token), keys.hold]
         with stream_errors(), self._explained():
             status, entry_id, evicted = self._script(key_list, args)
+            if status == b"accepted" and self._redis.wait_replicas:
+                self._wait_for_replicas()
         if status == b"held":
             raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
         if status == b"full":
             return None
         return Published(entry_id.decode(), "accepted" if status == b"accepted" else "dropped", evicted)
+
+    def _wait_for_replicas(self) -> None:
+        """Have `redis.wait_replicas` replicas confirm that they have the frame too.
+
+        WAIT is for what its own connection wrote, and this may be a new one: hence the write before it. It may lead
+        to a new primary too, which has the frame exactly if it knows of this attempt.
+        """
+        wanted, publisher = self._redis.wait_replicas, self._keys.publisher(self._token)
+        [attempt], _, confirmed = self._client.execute_together(
+            ("HMGET", publisher, "attempt"),
+            ("EXPIRE", publisher, _FORGET_PUBLISHER_S),
+            ("WAIT", wanted, self._redis.wait_timeout_ms),
+        )
+        if confirmed < wanted or attempt != b"%d" % self._attempt:
+            raise StreamUnavailable(f"{confirmed} of {wanted} replicas confirmed a frame; see redis.wait_replicas")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
