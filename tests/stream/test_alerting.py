@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from worker.errors import StreamUnavailable
 from worker.settings import KeepSettings, Settings
 from worker.stream.alerting import LINE, STATE_KEPT_S, AlertFeed, AlertStore, Saved
 from worker.stream.connection import Client, connect
@@ -68,6 +69,27 @@ def test_a_step_is_state_events_and_acknowledgement(client: Client, keys: LineKe
     assert store.load() == {"c1": Saved(1, "one")}
     assert store.commit("c1", Saved(1, "two")) == []
     assert store.load() == {"c1": Saved(2, "two")}
+
+
+def test_a_deleted_group_is_made_again_where_it_stood(client: Client, keys: LineKeys, store: AlertStore) -> None:
+    # Given ten results, of which some are settled, not in the stream's order
+    store.read(block_ms=1)
+    ids = [publish(client, keys, number) for number in range(10)]
+    assert len(store.read(count=8, block_ms=1)) == 8
+    store.commit("c1", Saved(0, "one"), [ids[0], ids[1], ids[2], ids[5]])
+    store.commit("c1", Saved(1, "two"), [ids[3]])
+
+    # If somebody deletes the group, and one more is settled before that is seen
+    client.execute_command("XGROUP", "DESTROY", keys.results, "alerting")
+    store.commit("c1", Saved(2, "three"), [ids[7]])
+    with pytest.raises(StreamUnavailable, match="deleted"):
+        store.read(block_ms=1)
+
+    # I expect the unsettled ones, once, and no other
+    assert [result.id for result in store.pending() + store.read(block_ms=1)] == [ids[4], ids[6], ids[8], ids[9]]
+    assert AlertStore(client, keys, KeepSettings()).pending() == store.pending()
+    store.commit("c1", Saved(3, "four"), [ids[4], ids[6], ids[8], ids[9]])
+    assert client.execute_command("HGETALL", keys.settled) == [b"floor", ids[9].encode()]
 
 
 def test_a_cameras_state_expires_unless_it_is_renewed_and_the_lines_does_not(

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import redis
 import structlog
 
 from worker.errors import StreamError
 from worker.settings import KeepSettings
-from worker.stream.connection import (
-    BLOCK_MS,
-    Client,
-    ensure_group,
-    is_no_group,
-    mapping,
-    stream_errors,
-)
+from worker.stream.connection import BLOCK_MS, Client, mapping, stream_errors
 from worker.stream.fields import CAMERA, alert_from_fields, alert_to_fields, flat_fields, result_from_fields
+from worker.stream.group_reader import PAGE, GroupReader, make_group
 from worker.stream.keys import GROUP_ALERTING, GROUP_INSPECT, LineKeys
-from worker.stream.scripts import Script
+from worker.stream.scripts import Script, publish_script
 from worker.types import Alert, Result
 
 LINE = "@line"
@@ -30,14 +24,9 @@ LINE = "@line"
 STATE_KEPT_S = 31 * 24 * 3600
 """A camera's state is kept so long after its last step: names that never come again do not pile up."""
 
-# One name for whoever plays the part: a restarted process finds what its predecessor had in hand.
-_CONSUMER = "alerts"
-_PAGE = 100
 _SCAN = 1_000
 
 log = structlog.get_logger()
-Entry = TypeVar("Entry")
-_RawEntry = tuple[bytes, list[bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +66,8 @@ class AlertStore:
         self._keys = keys
         self._keep = keep
         self._script = Script(client, "alert.lua")
-        self._results = _GroupReader(client, keys.results, GROUP_ALERTING, _result)
+        self._publish = publish_script(client)
+        self._results = GroupReader(client, keys.results, GROUP_ALERTING, _result, keys.settled)
 
     def load(self) -> dict[str, Saved]:
         """The saved states by camera; the line's own under `LINE`."""
@@ -99,8 +89,13 @@ class AlertStore:
         """Whether a result was read longer than `idle_ms` ago and nobody has settled it since."""
         return self._results.has_left(idle_ms)
 
-    def read(self, count: int = _PAGE, block_ms: int = BLOCK_MS) -> list[Result]:
-        """Up to `count` new results, pending until settled; waits at most `block_ms` for the first."""
+    def read(self, count: int = PAGE, block_ms: int = BLOCK_MS) -> list[Result]:
+        """Up to `count` new results, pending until settled; waits at most `block_ms` for the first.
+
+        Raises:
+            StreamUnavailable: also where somebody has deleted the group, which is made again where it stood: what
+                was read and not settled comes once more, so begin again with `load`.
+        """
         return self._results.read(count, block_ms)
 
     def commit(
@@ -129,7 +124,7 @@ class AlertStore:
         for event in events:
             fields = flat_fields(alert_to_fields(event))
             args += [len(fields), *fields]
-        keys = [self._keys.alarm(name), self._keys.alerts, self._keys.results]
+        keys = [self._keys.alarm(name), self._keys.alerts, self._keys.results, self._keys.settled]
         with stream_errors():
             told = self._script(keys, args)
         return None if told is None else [entry_id.decode() for entry_id in told]
@@ -141,8 +136,10 @@ class AlertStore:
         return int(seconds) * 1_000_000_000 + int(microseconds) * 1_000
 
     def look(self) -> LineView:
-        """The backlog and the workers at one moment."""
+        """The backlog and the workers at one moment. Also loads the publish script, for cameras that may not."""
         frames = self._keys.frames
+        with stream_errors():
+            self._publish.offer()
         moment: Any = self._client.pipeline(transaction=True)
         with stream_errors(), moment:
             moment.execute_command("XLEN", frames)
@@ -166,22 +163,18 @@ class AlertFeed:
         self._client = client
         self._stream = keys.alerts
         self._group = f"sink:{sink}"
-        self._reader = _GroupReader(client, keys.alerts, self._group, alert_from_fields)
+        self._reader = GroupReader(client, keys.alerts, self._group, alert_from_fields)
 
     def join(self) -> None:
         """Make the group where it is missing. A new sink gets what comes from now on, not the past."""
         with stream_errors():
-            try:
-                self._client.execute_command("XGROUP", "CREATE", self._stream, self._group, "$", "MKSTREAM")
-            except redis.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+            make_group(self._client, self._stream, self._group, "$")
 
     def pending(self) -> list[Alert]:
         """The events that were read but not acknowledged."""
         return self._reader.pending()
 
-    def read(self, count: int = _PAGE, block_ms: int = BLOCK_MS) -> list[Alert]:
+    def read(self, count: int = PAGE, block_ms: int = BLOCK_MS) -> list[Alert]:
         """Up to `count` new events; waits at most `block_ms` for the first."""
         return self._reader.read(count, block_ms)
 
@@ -189,99 +182,13 @@ class AlertFeed:
         """These events are still in hand: nobody takes them over."""
         self._reader.keep([alert.id for alert in alerts])
 
-    def take_over(self, idle_ms: int, count: int = _PAGE) -> list[Alert]:
+    def take_over(self, idle_ms: int, count: int = PAGE) -> list[Alert]:
         """Up to `count` events that were read, and neither acknowledged nor kept for `idle_ms`."""
         return self._reader.take_over(idle_ms, count)
 
     def acknowledge(self, alert: Alert) -> None:
         """This event has been delivered."""
         self._reader.acknowledge([alert.id])
-
-
-class _GroupReader(Generic[Entry]):
-    """Reads a stream as a group's one consumer; what is trimmed or not ours is acknowledged and logged."""
-
-    def __init__(self, client: Client, stream: str, group: str, decode: Callable[[str, list[bytes]], Entry]) -> None:
-        self._client = client
-        self._stream = stream
-        self._group = group
-        self._decode = decode
-
-    def pending(self) -> list[Entry]:
-        found: list[Entry] = []
-        after = "0"
-        while page := self._page(_PAGE, [], after):
-            found += self._decoded(page)
-            after = page[-1][0].decode()
-        return found
-
-    def has_left(self, idle_ms: int) -> bool:
-        with stream_errors():
-            try:
-                return bool(
-                    self._client.execute_command(
-                        "XPENDING", self._stream, self._group, "IDLE", idle_ms, "-", "+", 1, _CONSUMER
-                    )
-                )
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                return False  # the next read makes the group
-
-    def read(self, count: int, block_ms: int) -> list[Entry]:
-        return self._decoded(self._page(count, ["BLOCK", max(block_ms, 1)], ">"))  # BLOCK 0 is for ever
-
-    def keep(self, ids: Sequence[str]) -> None:
-        with stream_errors():
-            self._client.execute_command("XCLAIM", self._stream, self._group, _CONSUMER, 0, *ids, "JUSTID")
-
-    def take_over(self, idle_ms: int, count: int) -> list[Entry]:
-        with stream_errors():
-            try:
-                reply = self._client.execute_command(
-                    "XAUTOCLAIM", self._stream, self._group, _CONSUMER, idle_ms, "0-0", "COUNT", count
-                )
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                return []  # the next read makes the group
-        return self._decoded([entry for entry in reply[1] if entry])  # before Redis 7 a trimmed entry is None
-
-    def acknowledge(self, ids: Sequence[str]) -> None:
-        with stream_errors():
-            self._client.execute_command("XACK", self._stream, self._group, *ids)
-
-    def _page(self, count: int, block: list[Any], after: str) -> list[_RawEntry]:
-        with stream_errors():
-            try:
-                reply = self._client.execute_command(
-                    "XREADGROUP", "GROUP", self._group, _CONSUMER, "COUNT", count, *block,
-                    "STREAMS", self._stream, after,
-                )  # fmt: skip
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                ensure_group(self._client, self._stream, self._group)
-                return []
-        return list(reply[0][1]) if reply else []
-
-    def _decoded(self, page: list[_RawEntry]) -> list[Entry]:
-        entries: list[Entry] = []
-        useless: list[str] = []
-        for raw_id, flat in page:
-            entry_id = raw_id.decode()
-            if not flat:
-                log.warning("entry was trimmed before it was handled", stream=self._stream, id=entry_id)
-                useless.append(entry_id)
-                continue
-            try:
-                entries.append(self._decode(entry_id, flat))
-            except StreamError as error:
-                log.warning("entry is not ours", stream=self._stream, id=entry_id, error=str(error))
-                useless.append(entry_id)
-        if useless:
-            self.acknowledge(useless)
-        return entries
 
 
 def _result(entry_id: str, flat: list[bytes]) -> Result:

@@ -24,6 +24,10 @@ class LineKeys:
         self.sizes = f"{tag}:frames:sizes"
         self.ledger = f"{tag}:ledger"
         self.cameras = f"{tag}:ledger:cameras"
+        # Up to where the alert process has settled the results, so that its group can be made again where it stood.
+        self.settled = f"{tag}:results:settled"
+        # What each camera last showed, as digests: a frozen one shows the same for ever.
+        self.pictures = f"{tag}:pictures"
         self._tag = tag
 
     def alarm(self, camera: str) -> str:

@@ -1,14 +1,54 @@
 -- One step of the alert process: its new state, the events and the acknowledgements, all or nothing.
--- KEYS: alarm hash, alerts, results
+-- KEYS: alarm hash, alerts, results, settled
 -- ARGV: version the state was read at, new state (empty: forget it), seconds that it is kept (0: for good),
 --   alerts kept, group, number of results, result id, …,
 --   then for each event: number of field/value strings, field, value, …
 -- Returns the ids of the events, or false where the state has another version: someone else took a step.
-local alarm, alerts, results = KEYS[1], KEYS[2], KEYS[3]
+local alarm, alerts, results, settled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local version, state, keep_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local keep, group, acks = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
+local function before(one, other)
+  local ms, counter = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_counter = string.match(other, '^(%d+)-(%d+)$')
+  ms, counter, other_ms, other_counter = tonumber(ms), tonumber(counter), tonumber(other_ms), tonumber(other_counter)
+  return ms < other_ms or (ms == other_ms and counter < other_counter)
+end
+
+-- Up to where every result was settled: what is pending with the group, or was not read yet, comes behind it.
+local function floor()
+  local pending = redis.pcall('XPENDING', results, group, '-', '+', 1)
+  if pending.err then return nil end -- the group is gone, and with it what it knew
+  if pending[1] then
+    local ms, counter = string.match(pending[1][1], '^(%d+)-(%d+)$')
+    if counter ~= '0' then return ms .. '-' .. string.format('%.0f', counter - 1) end
+    return string.format('%.0f', ms - 1) .. '-18446744073709551615'
+  end
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', results)) do
+    local fields = {}
+    for i = 1, #info, 2 do fields[info[i]] = info[i + 1] end
+    if fields.name == group then return fields['last-delivered-id'] end
+  end
+end
+
+-- Keeps in mind what was settled, so that a group that somebody deleted can be made again where it stood: `floor`, and
+-- the few ids behind it, since results are settled in the cameras' order and not in the stream's.
+local function remember(first, last)
+  local lowest = floor()
+  for i = first, last do
+    if not lowest or before(lowest, ARGV[i]) then redis.call('HSET', settled, ARGV[i], '') end
+  end
+  if not lowest then return end
+  redis.call('HSET', settled, 'floor', lowest)
+  for _, id in ipairs(redis.call('HKEYS', settled)) do
+    if id ~= 'floor' and not before(lowest, id) then redis.call('HDEL', settled, id) end
+  end
+end
+
 if (redis.call('HGET', alarm, 'version') or '0') ~= version then return false end
+
+-- A full Redis must not silence alerts: after an acknowledgement of nothing a script is not stopped, see commit.lua.
+redis.call('XACK', results, group, '0-0')
 
 -- What can fail comes first: a script is not rolled back.
 local told, at = {}, 7 + acks
@@ -24,4 +64,5 @@ else
   if keep_s > 0 then redis.call('EXPIRE', alarm, keep_s) end
 end
 for i = 7, 6 + acks do redis.call('XACK', results, group, ARGV[i]) end
+if acks > 0 then remember(7, 6 + acks) end
 return told
