@@ -65,7 +65,10 @@ class Server:
         log = self.folder / "redis.log"
         with log.open("ab") as out:
             # A group of its own: Ctrl-C in the terminal must not stop it before those who use it.
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out, start_new_session=True)
+            # SIGXFSZ stays ignored, as it is in Python: a file that cannot grow is an error for it and not the end.
+            self._process = subprocess.Popen(
+                command, cwd=self.folder, stdout=out, stderr=out, start_new_session=True, restore_signals=False
+            )
         wait_for(self._answers, f"redis-server on port {self.port}, see {log}")
 
     def _answers(self) -> bool:
@@ -92,6 +95,13 @@ class Server:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        self.client.connection_pool.disconnect()
+
+    def terminate(self) -> None:
+        """SIGTERM: it saves what it has and ends."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(START_TIMEOUT_S)
         self.client.connection_pool.disconnect()
 
     def pause(self) -> None:
