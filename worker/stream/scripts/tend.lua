@@ -23,7 +23,8 @@ end
 local stream = by_name(redis.call('XINFO', 'STREAM', frames)) -- short: there is no first and no last entry
 if not ahead(stream['last-generated-id']) then return false end
 local consumers = redis.call('XINFO', 'CONSUMERS', frames, group)
-redis.call('DEL', frames, hold)
+redis.call('DEL', frames)
+redis.call('DEL', hold)
 redis.call('XGROUP', 'CREATE', frames, group, '0', 'MKSTREAM')
 for _, flat in ipairs(consumers) do redis.call('XGROUP', 'CREATECONSUMER', frames, group, by_name(flat).name) end
 local added = stream['entries-added'] -- Redis 7: the books need it
