@@ -26,7 +26,7 @@ LATENCY_BUCKETS_S = (
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0,
 )  # fmt: skip
 
-STAGES = ("queue", "decode", "preprocess", "wait", "infer", "postprocess", "commit")
+STAGES = ("queue", "decode", "check", "preprocess", "wait", "infer", "postprocess", "commit")
 
 CAMERAS_KEPT = 256
 OTHER_CAMERAS = "?"
@@ -62,7 +62,7 @@ class WorkerMetrics:
         self.camera_label = CameraLabels()
         self.stage_seconds = Histogram(
             "line_stage_seconds",
-            "Time of a frame in each stage: queue, decode, preprocess, wait, infer, postprocess, commit",
+            f"Time of a frame in each stage: {', '.join(STAGES)}",
             ["stage"],
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
@@ -72,6 +72,12 @@ class WorkerMetrics:
             "End to end: from a frame's entry into the stream to its committed verdict",
             ["camera"],
             buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.invalid_frames = Counter(
+            "line_invalid_frames",
+            "Frames whose picture could not be trusted, by what was wrong with it",
+            ["camera", "reason"],
             registry=registry,
         )
         self.batch_size = Histogram(

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.errors import BundleError
+from worker.inference.health import ImageStatistics
 from worker.inference.preprocess import Transforms, parse_transforms
 
 MANIFEST = "bundle.json"
@@ -39,12 +40,16 @@ class Manifest(BaseModel):
     threshold: float = Field(PADDLEX_THRESHOLD, ge=0, allow_inf_nan=False)
     false_reject_target: float | None = None
     score_statistics: dict[str, float] = {}
+    image_statistics: ImageStatistics | None = None
     sha256: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model folder that was found whole. `identity` names it in results: `name@version` or the folder's name."""
+    """A model folder that was found whole. `identity` names it in results: `name@version` or the folder's name.
+
+    `image_statistics` is None for an export of PaddleX's, and for a bundle from before they were measured.
+    """
 
     folder: Path
     graph: Path
@@ -52,6 +57,7 @@ class Bundle:
     transforms: Transforms
     threshold: float
     identity: str
+    image_statistics: ImageStatistics | None = None
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -79,6 +85,7 @@ def load_bundle(folder: Path) -> Bundle:
         transforms=transforms,
         threshold=manifest.threshold if manifest else PADDLEX_THRESHOLD,
         identity=f"{manifest.name}@{manifest.version}" if manifest else folder.resolve().name,
+        image_statistics=manifest.image_statistics if manifest else None,
     )
 
 

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from worker.types import Frame
+from worker.stream.commit import Dead
+from worker.types import Frame, Result
 
 Item = TypeVar("Item")
 _PATIENCE_S = 0.5  # how long a stage waits before it stamps its progress and looks again
@@ -19,11 +20,16 @@ _PATIENCE_S = 0.5  # how long a stage waits before it stamps its progress and lo
 
 @dataclass(slots=True)
 class Prepared:
-    """A frame ready for the device. `input` is 3×h×w float32; `ready_at` is monotonic seconds."""
+    """A frame ready for the device.
+
+    `input` is 3×h×w float32; `digest` is that of its pixels, empty where nobody asks for it; `ready_at` is
+    monotonic seconds.
+    """
 
     frame: Frame
     input: npt.NDArray[np.float32]
     image_size: tuple[int, int]
+    digest: str
     ready_at: float
     timings_ms: dict[str, float] = field(default_factory=dict)
 
@@ -34,6 +40,18 @@ class Inferred:
 
     prepared: Prepared
     anomaly_map: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A frame with what is said of it, unless its deadline passes before that is committed."""
+
+    frame: Frame
+    result: Result
+
+
+Ending = Inferred | Judged | Dead
+"""What the publisher brings to its end."""
 
 
 class HandOver(Generic[Item]):

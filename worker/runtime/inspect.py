@@ -16,15 +16,17 @@ from worker.devices import Device
 from worker.errors import EngineError, LineError
 from worker.inference.predictor import Predictor
 from worker.metrics import WorkerMetrics
-from worker.runtime.handover import HandOver, Inferred, InHand, Prepared
+from worker.runtime.handover import Ending, HandOver, Inferred, InHand, Prepared
+from worker.runtime.prepare import Preparer
 from worker.runtime.progress import Progress
 from worker.runtime.publisher import Publisher
 from worker.runtime.reader import Reader
 from worker.runtime.verdict import Origin
 from worker.settings import Settings
-from worker.stream.commit import Committer, Outcome
+from worker.stream.commit import Committer
 from worker.stream.connection import connect
 from worker.stream.consume import FrameConsumer
+from worker.stream.frozen import FrozenCameras
 from worker.stream.keys import LineKeys
 
 log = structlog.get_logger()
@@ -58,11 +60,13 @@ class Worker:
         self._failure: BaseException | None = None
         self._in_hand = InHand(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._prepared: HandOver[Prepared] = HandOver(settings.batch.max_batch * _BATCHES_IN_HAND)
-        self._ended: HandOver[list[Inferred | Outcome]] = HandOver(_BATCHES_IN_HAND)
+        self._ended: HandOver[list[Ending]] = HandOver(_BATCHES_IN_HAND)
         # A connection each: the reader's blocks at the server while the publisher commits.
-        self._consumer = FrameConsumer(connect(settings), keys, name, settings.work.claim_idle_ms)
+        reading = connect(settings)
+        self._consumer = FrameConsumer(reading, keys, name, settings.work.claim_idle_ms)
         self._reader = Reader(
-            settings, self._consumer, predictor, origin, self._in_hand, self._prepared, self._ended,
+            settings, self._consumer, FrozenCameras(reading, keys, settings.watch.frozen_after),
+            Preparer(settings, predictor, origin), origin, self._in_hand, self._prepared, self._ended,
             lambda: progress.stamp("reader"),
         )  # fmt: skip
         self._publisher = Publisher(

@@ -10,11 +10,12 @@ import structlog
 from worker.errors import StreamUnavailable
 from worker.inference.predictor import Predictor
 from worker.metrics import WorkerMetrics
-from worker.runtime.handover import HandOver, Inferred, InHand
+from worker.runtime.handover import Ending, HandOver, Inferred, InHand, Judged
 from worker.runtime.progress import Progress
 from worker.runtime.retry import Outage
-from worker.runtime.verdict import Origin, predicted
+from worker.runtime.verdict import Origin, in_time, predicted
 from worker.stream.commit import Committer, Dead, Finished, Outcome
+from worker.types import Verdict
 
 log = structlog.get_logger()
 
@@ -28,7 +29,7 @@ class Publisher:
         predictor: Predictor,
         origin: Origin,
         in_hand: InHand,
-        incoming: HandOver[list[Inferred | Outcome]],
+        incoming: HandOver[list[Ending]],
         progress: Progress,
         metrics: WorkerMetrics,
     ) -> None:
@@ -45,35 +46,39 @@ class Publisher:
         while not self._incoming.drained:
             self._stamp()
             if items := self._incoming.get():
-                self._commit([self._finish(item) if isinstance(item, Inferred) else item for item in items])
+                self._commit([self._judge(item) if isinstance(item, Inferred) else item for item in items])
 
     def _stamp(self) -> None:
         self._progress.stamp("publisher")
 
-    def _finish(self, item: Inferred) -> Finished:
+    def _judge(self, item: Inferred) -> Judged:
         started = time.perf_counter()
         prepared = item.prepared
         prediction = self._predictor.postprocess(item.anomaly_map, prepared.image_size)
         prepared.timings_ms["postprocess"] = (time.perf_counter() - started) * 1e3
         frame = prepared.frame
-        result = predicted(frame, prediction, prepared.timings_ms, self._origin, time.time_ns())
-        return Finished(result, frame.reply_to)
+        return Judged(frame, predicted(frame, prediction, prepared.timings_ms, self._origin))
 
-    def _commit(self, batch: Sequence[Outcome]) -> None:
-        """Commit, as often as it takes: until Redis answers nobody knows whether these frames are ended."""
+    def _commit(self, batch: Sequence[Judged | Dead]) -> None:
+        """Commit, as often as it takes: until Redis answers nobody knows whether these frames are ended.
+
+        Whether a frame is late is asked anew at each try. Where only the answer to a try was lost, its verdict
+        stands: the next one finds the frame ended.
+        """
         started = time.perf_counter()
         outage = Outage("publisher")
         while True:
             self._stamp()
+            outcomes = [_outcome(item, time.time_ns()) for item in batch]
             try:
-                ended = self._committer.commit(batch)
+                ended = self._committer.commit(outcomes)
             except StreamUnavailable as error:
                 outage.wait(error)
             else:
                 outage.over()
                 break
         commit_s = time.perf_counter() - started
-        for outcome, here in zip(batch, ended, strict=True):
+        for outcome, here in zip(outcomes, ended, strict=True):
             self._in_hand.remove(outcome.result.frame if isinstance(outcome, Finished) else outcome.frame)
             if here:
                 self._measure(outcome, commit_s)
@@ -91,5 +96,14 @@ class Publisher:
         for stage, value_ms in result.timings.items():
             self._metrics.stage_seconds.labels(stage).observe(value_ms / 1e3)
         self._metrics.stage_seconds.labels("commit").observe(commit_s)
+        camera = self._metrics.camera_label(result.camera)
+        if result.verdict is Verdict.INVALID:
+            self._metrics.invalid_frames.labels(camera, result.reason.partition(":")[0]).inc()
         latency_s = max(0.0, (time.time_ns() - result.published_at) / 1e9)
-        self._metrics.latency_seconds.labels(self._metrics.camera_label(result.camera)).observe(latency_s)
+        self._metrics.latency_seconds.labels(camera).observe(latency_s)
+
+
+def _outcome(item: Judged | Dead, now_ns: int) -> Outcome:
+    if isinstance(item, Dead):
+        return item
+    return Finished(in_time(item.frame, item.result, now_ns), item.frame.reply_to)

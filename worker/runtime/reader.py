@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import structlog
 
-from worker.errors import FrameError, StreamUnavailable
-from worker.inference.decode import decode
-from worker.inference.predictor import Predictor
-from worker.runtime.handover import HandOver, Inferred, InHand, Prepared
+from worker.errors import StreamUnavailable
+from worker.runtime.handover import Ending, HandOver, InHand, Judged, Prepared
+from worker.runtime.prepare import Preparer
 from worker.runtime.retry import Outage
-from worker.runtime.verdict import Origin, lateness_ms, too_late
+from worker.runtime.verdict import Origin, invalid
 from worker.settings import Settings
-from worker.stream.commit import Dead, Finished, Outcome
+from worker.stream.commit import Dead
 from worker.stream.consume import Delivery, FrameConsumer
-from worker.stream.fields import camera_of, frame_from_fields, reply_token_of
+from worker.stream.frozen import FrozenCameras, Shown
 
 log = structlog.get_logger()
 
@@ -35,17 +35,20 @@ class Reader:
         self,
         settings: Settings,
         consumer: FrameConsumer,
-        predictor: Predictor,
+        cameras: FrozenCameras,
+        prepare: Preparer,
         origin: Origin,
         in_hand: InHand,
         to_device: HandOver[Prepared],
-        to_publisher: HandOver[list[Inferred | Outcome]],
+        to_publisher: HandOver[list[Ending]],
         stamp: Callable[[], None],
     ) -> None:
-        self._limits = settings.limits
+        self._max_batch = settings.batch.max_batch
+        self._frozen_after = settings.watch.frozen_after
         self._work = settings.work
         self._consumer = consumer
-        self._predictor = predictor
+        self._cameras = cameras
+        self._prepare = prepare
         self._origin = origin
         self._in_hand = in_hand
         self._to_device = to_device
@@ -69,12 +72,49 @@ class Reader:
                 except StreamUnavailable as error:
                     outage.wait(error, stop)
                     continue
-                for prepared in pool.map(self._prepare, deliveries):
-                    self._keep_alive()  # a read may hold many large images
-                    if isinstance(prepared, Prepared):
-                        self._to_device.put(prepared, self._keep_alive)
-                    else:
-                        self._to_publisher.put([prepared], self._keep_alive)
+                self._hand_on(pool.map(self._prepare, deliveries))
+
+    def _hand_on(self, ready: Iterable[Prepared | Judged | Dead]) -> None:
+        """Pass frames on as they get ready, a batch at a time: then one look at the cameras serves them all."""
+        for batch in _batches(self._alive(ready), self._max_batch):
+            for item in self._without_frozen(batch):
+                if isinstance(item, Prepared):
+                    self._to_device.put(item, self._keep_alive)
+                else:
+                    self._to_publisher.put([item], self._keep_alive)
+
+    def _alive(self, ready: Iterable[Prepared | Judged | Dead]) -> Iterator[Prepared | Judged | Dead]:
+        for item in ready:
+            self._keep_alive()  # a read may hold many large images
+            yield item
+
+    def _without_frozen(self, batch: list[Prepared | Judged | Dead]) -> list[Prepared | Judged | Dead]:
+        """The same frames; those of a frozen camera are judged, so that no model looks at them."""
+        shown = {item.frame.id: item for item in batch if isinstance(item, Prepared) and item.digest}
+        started = time.perf_counter()
+        frozen = self._look([Shown(item.frame.id, item.frame.camera, item.digest) for item in shown.values()])
+        look_ms = (time.perf_counter() - started) * 1e3
+        judged: dict[str, Judged] = {}
+        for (frame_id, item), is_frozen in zip(shown.items(), frozen, strict=True):
+            item.timings_ms["check"] += look_ms
+            if is_frozen:
+                problem = f"frozen: {self._frozen_after} or more frames in a row with the very same pixels"
+                result = invalid(item.frame, problem, item.image_size, item.timings_ms, self._origin)
+                judged[frame_id] = Judged(item.frame, result)
+        return [judged.get(item.frame.id, item) if isinstance(item, Prepared) else item for item in batch]
+
+    def _look(self, shown: list[Shown]) -> list[bool]:
+        """Which cameras are frozen, however often it takes to ask: what nobody could ask for is not OK."""
+        outage = Outage("frozen")
+        while True:
+            self._stamp()
+            try:
+                frozen = self._cameras.frozen(shown)
+            except StreamUnavailable as error:
+                outage.wait(error)
+            else:
+                outage.over()
+                return frozen
 
     def _keep_alive(self) -> None:
         """While a slow device makes this stage wait, its frames stay leased."""
@@ -130,45 +170,7 @@ class Reader:
             self._in_hand.add(delivery.id)
         return deliveries
 
-    def _prepare(self, delivery: Delivery) -> Prepared | Outcome:
-        try:
-            if delivery.attempts > self._work.max_attempts:
-                raise FrameError(
-                    "max_attempts",
-                    f"delivered {delivery.attempts - 1} times without a verdict: it fails or kills its worker",
-                )
-            return self._decode(delivery)
-        except FrameError as error:
-            return self._dead(delivery, error)
 
-    def _decode(self, delivery: Delivery) -> Prepared | Finished:
-        started = time.perf_counter()
-        now_ns = time.time_ns()
-        frame = frame_from_fields(delivery.id, delivery.flat, self._limits, now_ns)
-        late_ms = lateness_ms(frame, now_ns)
-        if late_ms > 0:
-            return Finished(too_late(frame, late_ms, self._origin), frame.reply_to)
-        image = decode(frame, self._limits)
-        decoded = time.perf_counter()
-        model_input = self._predictor.preprocess(image)
-        done = time.perf_counter()
-        timings = {
-            "queue": max(0.0, (now_ns - frame.published_at) / 1e6),
-            "decode": (decoded - started) * 1e3,
-            "preprocess": (done - decoded) * 1e3,
-        }
-        return Prepared(frame, model_input, image.shape[:2], time.monotonic(), timings)
-
-    def _dead(self, delivery: Delivery, error: FrameError) -> Dead:
-        camera = camera_of(delivery.flat)
-        log.warning("frame dead-lettered", frame=delivery.id, camera=camera, reason=error.reason, error=str(error))
-        return Dead(
-            frame=delivery.id,
-            camera=camera,
-            reason=error.reason,
-            error=str(error),
-            attempts=delivery.attempts,
-            worker=self._consumer.name,
-            at=time.time_ns(),
-            reply_to=reply_token_of(delivery.flat),
-        )
+def _batches(ready: Iterator[Prepared | Judged | Dead], size: int) -> Iterator[list[Prepared | Judged | Dead]]:
+    while batch := list(islice(ready, size)):
+        yield batch

@@ -21,8 +21,11 @@ from worker.settings.sections import (
     WebhookSettings,
     WorkSettings,
 )
+from worker.settings.watch import AUTO, OFF, WatchSettings
 
 __all__ = [
+    "AUTO",
+    "OFF",
     "AlertRule",
     "AlertSettings",
     "BatchSettings",
@@ -33,6 +36,7 @@ __all__ = [
     "QueueSettings",
     "RedisSettings",
     "Settings",
+    "WatchSettings",
     "WebhookSettings",
     "WorkSettings",
     "describe",

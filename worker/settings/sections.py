@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,10 +20,12 @@ from worker.devices import parse_devices
 from worker.errors import DeviceError
 from worker.settings.redis import RedisSettings
 from worker.settings.secrets import split_webhook
+from worker.settings.watch import WatchSettings
 
 PREFIX = "LINE_"
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+NAME = r"^[A-Za-z0-9_.-]{1,64}$"
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class _Section(BaseModel):
@@ -120,12 +123,29 @@ class AlertSettings(_Section):
     anomaly: AlertRule = AlertRule()
     invalid: AlertRule = AlertRule(window=10, raise_at=5, clear_after=5)
     late: AlertRule = AlertRule(window=20, raise_at=10, clear_after=10)
+    cameras: str = Field("", description="cameras that must be there, as in left,right: silent even if never seen")
     camera_silent_s: float = Field(30.0, ge=0, description="a camera without results this long; 0: off")
     worker_down_s: float = Field(15.0, ge=0, description="a worker not seen at Redis this long; 0: off")
     backlog_share: float = Field(0.8, ge=0, le=1, description="share of queue.max_frames; 0: off")
     reorder_ms: float = Field(500.0, ge=0, le=60_000, description="wait this long for a missing seq")
     update_every_s: float = Field(10.0, ge=0, description="at most one `updated` event an open alert this often")
     webhook: WebhookSettings = WebhookSettings()
+
+    @field_validator("cameras")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        if bad := [name for name in _split(value) if not re.fullmatch(NAME, name)]:
+            raise ValueError(f"{bad[0]!r} is no camera's name: 1 to 64 of A-Za-z0-9_.-, parted by commas")
+        return value
+
+    @property
+    def expected_cameras(self) -> frozenset[str]:
+        """`cameras`, taken apart."""
+        return frozenset(_split(self.cameras))
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 class MetricsSettings(_Section):
@@ -164,6 +184,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     queue: QueueSettings = QueueSettings()
     limits: LimitSettings = LimitSettings()
+    watch: WatchSettings = WatchSettings()
     work: WorkSettings = WorkSettings()
     keep: KeepSettings = KeepSettings()
     alerts: AlertSettings = AlertSettings()

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from worker.inference.bundle import MANIFEST, Manifest, write_manifest
+from worker.inference.health import Survey
 from worker.inference.predictor import Predictor
 from worker.inference.preprocess import Transforms
 from worker.training.calibrate import Calibration, calibrate
@@ -32,6 +33,7 @@ def make_bundle(
     data_digest: str = "",
     name: str = "",
     version: str = "",
+    any_size: bool = False,
     progress: Progress | None = None,
 ) -> Calibration:
     """Fit a model on `good` images (H×W×3 RGB uint8), calibrate it on `held_out` ones, write it to `folder`.
@@ -41,8 +43,11 @@ def make_bundle(
 
     Args:
         teacher: folded weights; None draws a random teacher by the recipe's seed.
+        any_size: do not record that all photographs had one size: frames of any shape are welcome.
     """
-    samples, kept_back = Samples(good, TRANSFORMS), Samples(held_out, TRANSFORMS)  # so that a bad image stops it early
+    survey = Survey()
+    samples = Samples(survey.passing(good), TRANSFORMS)
+    kept_back = Samples(survey.passing(held_out), TRANSFORMS)  # read before the fit, so that a bad image stops it early
     network = fit(teacher or random_teacher(recipe.seed, samples), samples, recipe, progress)
     (folder / MANIFEST).unlink(missing_ok=True)  # it speaks of the files that are about to be replaced
     export(network, folder, TRANSFORMS.map_shape, TRANSFORMS.mean, TRANSFORMS.std, half=True)
@@ -56,6 +61,7 @@ def make_bundle(
         threshold=calibration.threshold,
         false_reject_target=false_reject_rate,
         score_statistics=calibration.statistics,
+        image_statistics=survey.statistics(with_size=not any_size),
     )
     write_manifest(folder, manifest)
     return calibration
