@@ -252,6 +252,21 @@ def test_a_silent_camera_is_told_once_whatever_restarts(client: Client, redis_ur
     assert [event.state for event in line.alerts(client)] == [RAISED, CLEARED]
 
 
+def test_a_camera_that_is_expected_and_never_comes_is_told_once_until_it_comes(client: Client, redis_url: str) -> None:
+    settings = settings_at(redis_url, camera_silent_s=0.05, reorder_ms=0, cameras="c1")
+    clock = Clock()
+    for _ in range(3):  # it restarts with the silence open
+        loop = loop_of(store_of(client, settings), settings, clock)
+        for _ in range(3):
+            loop.step()
+            clock.now += 2
+    told = line.alerts(client)
+    assert [(event.camera, event.kind, event.state) for event in told] == [("c1", AlertKind.CAMERA_SILENT, RAISED)]
+    line.publish(client, [(0, OK)])
+    loop.step()
+    assert [(event.camera, event.state) for event in line.alerts(client)[1:]] == [("c1", CLEARED)]
+
+
 def test_a_camera_that_never_comes_again_is_forgotten_with_what_is_open_of_it(
     client: Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.alerts.life import NS
-from worker.alerts.policy import CameraState, check_silence, judge, observe
+from worker.alerts.policy import CameraState, check_forgotten, check_silence, judge, observe
 from worker.settings import AlertRule, AlertSettings
 from worker.types import Alert, AlertKind, AlertState, Result, Verdict
 
@@ -139,6 +139,20 @@ def test_silence_counts_from_when_results_are_read() -> None:
     morning = at(0) + 40_000 * NS
     assert check_silence("c1", state, morning + 29 * NS, morning, settings)[1] == []
     assert states(check_silence("c1", state, morning + 30 * NS, morning, settings)[1]) == [RAISED]
+
+
+def test_an_expected_camera_that_never_gave_anything_is_silent_too() -> None:
+    settings = AlertSettings(camera_silent_s=30, cameras="c0, c1")
+    assert check_silence("c1", CameraState(), at(29), at(0), settings)[1] == []
+    state, (raised,) = check_silence("c1", CameraState(), at(0) + 30 * NS, at(0), settings)
+    assert (raised.state, raised.camera) == (RAISED, "c1")
+    assert raised.message == "no result from c1 for 30 s; there never was one"
+    # It is not forgotten while it is expected, is cleared by its first result, and ends when it is expected no more.
+    assert check_forgotten("c1", state, at(0) + 10**9 * NS, settings) is None
+    _, (cleared,) = observe(state, result(0), at(0) + 40 * NS, settings)
+    assert (cleared.state, cleared.alert_id) == (CLEARED, raised.alert_id)
+    assert cleared.message == "c1 gives results"
+    assert states(check_forgotten("c1", state, at(0) + 60 * NS, AlertSettings()) or []) == [CLEARED]
 
 
 def test_silence_is_not_looked_for_where_it_is_off_or_nothing_was_seen() -> None:

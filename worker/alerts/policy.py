@@ -86,7 +86,8 @@ def observe(state: CameraState, result: Result, at: int, settings: AlertSettings
     events: list[Alert] = []
     if state.silent:
         away_s = (at - state.seen_at) / NS
-        events += clear_alert(state.silent, at, f"{result.camera} gives results again after {away_s:.0f} s", result)
+        message = f"{result.camera} gives results" + (f" again after {away_s:.0f} s" if state.seen_at else "")
+        events += clear_alert(state.silent, at, message, result)
     rules: dict[AlertKind, RuleState] = {}
     for kind in RULES:
         rules[kind], told = _apply(kind, state.rules.get(kind, RuleState()), result, at, settings)
@@ -98,7 +99,7 @@ def observe(state: CameraState, result: Result, at: int, settings: AlertSettings
 def check_silence(
     camera: str, state: CameraState, now: int, since: int, settings: AlertSettings
 ) -> tuple[CameraState, list[Alert]]:
-    """Raise `camera_silent` once for a camera that gave results and gives none any more.
+    """Raise `camera_silent` once for a camera that gave results and gives none any more, or that is expected.
 
     Args:
         now: unix ns by the clock that the results' entry ids come from.
@@ -109,19 +110,26 @@ def check_silence(
         if state.silent is None:
             return state, []
         return state.model_copy(update={"silent": None}), clear_alert(state.silent, now, "camera_silent is off")
-    if state.silent or not state.seen_at or now - max(state.seen_at, since) < settings.camera_silent_s * NS:
+    if state.silent or not (state.seen_at or camera in settings.expected_cameras):
         return state, []
-    message = f"no result from {camera} for {(now - state.seen_at) / NS:.0f} s; its last frame was {state.frame}"
-    silent, events = raise_alert(camera, AlertKind.CAMERA_SILENT, state.frame, at=now, count=0, message=message)
+    if now - max(state.seen_at, since) < settings.camera_silent_s * NS:
+        return state, []
+    away_s = (now - (state.seen_at or since)) / NS
+    last = f"its last frame was {state.frame}" if state.frame else "there never was one"
+    message = f"no result from {camera} for {away_s:.0f} s; {last}"
+    key = state.frame or str(now // 1_000_000)
+    silent, events = raise_alert(camera, AlertKind.CAMERA_SILENT, key, at=now, count=0, message=message)
     return state.model_copy(update={"silent": silent}), events
 
 
-def check_forgotten(camera: str, state: CameraState, now: int) -> list[Alert] | None:
-    """The events that end what is open of a camera that is to be forgotten; None: it is not."""
-    if now - state.seen_at < FORGOTTEN_AFTER_S * NS:
+def check_forgotten(camera: str, state: CameraState, now: int, settings: AlertSettings) -> list[Alert] | None:
+    """The events that end what is open of a camera that is to be forgotten; None: it is not, or is expected."""
+    if camera in settings.expected_cameras or now - state.seen_at < FORGOTTEN_AFTER_S * NS:
         return None
     opened = [state.silent, *(rule.opened for rule in state.rules.values())]
     message = f"no result from {camera} for {FORGOTTEN_AFTER_S // 86_400} days; it is forgotten"
+    if not state.seen_at:
+        message = f"{camera} is not expected any more"
     return [event for alert in opened if alert for event in clear_alert(alert, now, message)]
 
 

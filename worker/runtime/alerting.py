@@ -183,12 +183,13 @@ class AlertLoop:
     def _look(self) -> None:
         """What no result tells: cameras that fell silent, the backlog, workers that are gone."""
         now, view = self._store.now(), self._store.look()
-        for camera in [name for name in self._cameras if name not in self._held]:
-            known = self._cameras[camera]
-            if (ending := check_forgotten(camera, known, now)) is not None:
+        alerts = self._settings.alerts
+        for camera in sorted((self._cameras.keys() | alerts.expected_cameras) - self._held.keys()):
+            known = self._cameras.get(camera, CameraState())
+            if (ending := check_forgotten(camera, known, now, alerts)) is not None:
                 self._forget(camera, ending)
                 continue
-            state, events = check_silence(camera, known, now, self._since, self._settings.alerts)
+            state, events = check_silence(camera, known, now, self._since, alerts)
             if events:
                 self._commit(camera, state, events)
                 self._cameras[camera] = state
