@@ -169,12 +169,11 @@ class Pair:
             for port in ports
         )
         self.primary.start()
-        self.replica.start("--replicaof", "127.0.0.1", str(self.primary.port))
-        wait_for(lambda: self.replica.client.role()[3] == b"connected", "a replica in step")
-        self.settings = settings_for(
-            f"redis://127.0.0.1:{self.primary.port}", redis__wait_replicas=1, redis__wait_timeout_ms=300
-        )
-        self.publisher = FramePublisher(self.settings)
+        self.replica.start()
+        self._follow(self.replica, self.primary)
+        self.settings = self._settings_of(self.primary)
+        self.client = connect(self.settings)
+        self.publisher = FramePublisher(self.settings, self.client)
 
     def close(self) -> None:
         self.publisher.close()
@@ -184,6 +183,22 @@ class Pair:
 
     def frames(self, server: Server) -> list[bytes]:
         return [entry_id for entry_id, _ in server.client.xrange("{test}:frames")]
+
+    def fail_over(self) -> None:
+        """The two change places, and the publisher is led to the new primary, as Sentinels would lead it."""
+        self.replica.client.execute_command("REPLICAOF", "NO", "ONE")
+        self._follow(self.primary, self.replica)
+        self.primary, self.replica = self.replica, self.primary
+        self.client.connection_pool = connect(self._settings_of(self.primary)).connection_pool
+
+    @staticmethod
+    def _follow(server: Server, primary: Server) -> None:
+        server.client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+        wait_for(lambda: server.client.role()[3] == b"connected", "a replica in step")
+
+    @staticmethod
+    def _settings_of(server: Server) -> Settings:
+        return settings_for(f"redis://127.0.0.1:{server.port}", redis__wait_replicas=1, redis__wait_timeout_ms=300)
 
 
 @pytest.fixture
@@ -195,18 +210,18 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 def test_a_published_frame_is_at_the_replica(pair: Pair) -> None:
     for number in range(20):
-        published = pair.publisher.publish(Frame("c1", b"image", seq=number))
+        published = retried(pair.publisher, Frame("c1", b"image", seq=number))
         assert pair.frames(pair.replica)[-1] == published.id.encode()
 
 
 def test_without_the_replica_a_frame_is_not_published_and_is_so_once_it_is_back(pair: Pair) -> None:
-    first = pair.publisher.publish(Frame("c1", b"image"))
+    first = retried(pair.publisher, Frame("c1", b"image"))
     frame = Frame("c1", b"image")
     pair.replica.pause()
     with pytest.raises(StreamUnavailable, match="0 of 1 replicas"):
         pair.publisher.publish(frame)
-    # On a new connection WAIT knows of no write to wait for: I expect the frame not to pass for confirmed
-    pair.primary.client.client_kill_filter(_type="normal", skipme=True)
+    # I expect the same on a new connection, for which WAIT need know of no write to wait for
+    pair.client.connection_pool.disconnect()
     with pytest.raises(StreamUnavailable, match="0 of 1 replicas"):
         pair.publisher.publish(frame)
     pair.replica.resume()
@@ -216,20 +231,38 @@ def test_without_the_replica_a_frame_is_not_published_and_is_so_once_it_is_back(
 
 def test_a_frame_that_was_lost_with_its_primary_is_published_again(pair: Pair) -> None:
     # Given a frame that only the primary has
-    first = pair.publisher.publish(Frame("c1", b"image"))
+    first = retried(pair.publisher, Frame("c1", b"image"))
     frame = Frame("c1", b"image")
-    pair.replica.pause()
+    pair.replica.kill()
     with pytest.raises(StreamUnavailable):
         pair.publisher.publish(frame)
-    # If the primary comes back with the replica's data, as after a failover
-    pair.primary.kill()
-    pair.replica.resume()
-    pair.replica.client.execute_command("REPLICAOF", "NO", "ONE")
-    pair.primary.start("--replicaof", "127.0.0.1", str(pair.replica.port))
-    wait_for(lambda: pair.primary.client.role()[3] == b"connected", "the old primary in step")
-    pair.primary.client.execute_command("REPLICAOF", "NO", "ONE")
-    pair.replica.client.execute_command("REPLICAOF", "127.0.0.1", pair.primary.port)
+    # If the replica, which has not even the frame before, becomes the primary
+    pair.replica.start()
+    pair.fail_over()
     # I expect the frame to be published after all, once
+    published = retried(pair.publisher, frame)
+    assert pair.frames(pair.primary) == pair.frames(pair.replica) == [published.id.encode()] != [first.id.encode()]
+
+
+def test_a_failover_between_a_frame_and_the_wait_for_replicas_does_not_pass_for_confirmed(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a replica that has the first frame and will not get the second one
+    first = retried(pair.publisher, Frame("c1", b"image"))
+    pair.replica.client.execute_command("REPLICAOF", "NO", "ONE")
+    # If it becomes the primary right after the second frame
+    ask_replicas = pair.client.execute_together
+
+    def fail_over_before(*commands: tuple[Any, ...]) -> list[Any]:
+        monkeypatch.undo()
+        pair.fail_over()
+        return ask_replicas(*commands)
+
+    monkeypatch.setattr(pair.client, "execute_together", fail_over_before)
+    frame = Frame("c1", b"image")
+    with pytest.raises(StreamUnavailable):
+        pair.publisher.publish(frame)
+    # I expect it to be published at the new primary, once
     published = retried(pair.publisher, frame)
     assert pair.frames(pair.primary) == pair.frames(pair.replica) == [first.id.encode(), published.id.encode()]
 
