@@ -168,7 +168,8 @@ def redis_paused(scene: Scene) -> Iterator[None]:
     scene.redis.client.execute_command("CLIENT", "UNPAUSE")
 
 
-@fault("clients cut (CLIENT KILL)")
+# Sentinels that are cut off begin a failover, which is a fault of its own.
+@fault("clients cut (CLIENT KILL)", needs=(SingleRedis,))
 def clients_cut(scene: Scene) -> Iterator[None]:
     for _ in range(5):
         scene.redis.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

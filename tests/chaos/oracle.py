@@ -49,6 +49,7 @@ class Judgement:
     difference: int
     backlog: int
     verdicts: dict[str, int]
+    dropped: dict[str, int]
     dead: dict[str, int]
     alerts: int
     wrongs: list[str] = field(default_factory=list)
@@ -66,8 +67,11 @@ def judge(accounts: Sequence[Account], witness: Witness, books: Ledger) -> Judge
     missing = Counter(camera for entry_id, camera in accepted.items() if entry_id not in witness.ends)
     # An evicted frame leaves no entry behind, only its count under its camera.
     evicted = {camera: counts.get("dropped:drop-oldest", 0) for camera, counts in books.cameras.items()}
-    lost = [f"{camera}: {missing[camera]} missing, {evicted.get(camera, 0)} evicted by the ledger" for camera in missing
-            if missing[camera] != evicted.get(camera, 0)]  # fmt: skip
+    lost = [
+        f"{camera}: {missing[camera] - evicted.get(camera, 0)} missing that were not evicted"
+        for camera in sorted(missing)
+        if missing[camera] > evicted.get(camera, 0)
+    ]
     strangers = sum(1 for entry_id in witness.ends if entry_id not in accepted)
     judgement = Judgement(
         published=len(accepted),
@@ -81,6 +85,7 @@ def judge(accounts: Sequence[Account], witness: Witness, books: Ledger) -> Judge
         difference=books.difference,
         backlog=books.backlog,
         verdicts=dict(witness.verdicts),
+        dropped=books.dropped,
         dead={reason: n for (_, reason), n in sorted(witness.reasons.items())},
         alerts=len(witness.alerts),
     )

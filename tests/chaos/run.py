@@ -55,7 +55,7 @@ def run_chaos(options: Options, say: Callable[[str], object]) -> dict[str, Any]:
         server = SentinelRedis() if options.topology == "sentinel" else SingleRedis(folder, options.appendfsync)
         ending.callback(server.stop)
         # A failover may forget what no replica has: only then is a frame in the line.
-        replicas = {"redis.wait_replicas": 1} if options.topology == "sentinel" else {}
+        replicas = {"redis.wait_replicas": 2} if options.topology == "sentinel" else {}
         stack = Stack(server.url, server.direct_url, folder, models.bare_export(), options.engine, **replicas)
         ending.callback(stack.stop)
         return _Chaos(options, stack, server, say).run()

@@ -104,7 +104,8 @@ class Stack:
         flags = IMPATIENT | {"line": LINE, "redis.url": url, "model": str(model), "devices": two_devices()} | settings
         variables = {f"LINE_{name.upper().replace('.', '__')}": str(value) for name, value in flags.items()}
         environment = inherited_environment() | variables
-        environment |= {"PYTHONPATH": str(HOOKS), "CHAOS_ENGINE": engine, "TMPDIR": str(folder)}
+        path = os.pathsep.join([str(HOOKS), *filter(None, [environment.get("PYTHONPATH")])])
+        environment |= {"PYTHONPATH": path, "CHAOS_ENGINE": engine, "TMPDIR": str(folder)}
         self.settings = load({name: value for name, value in flags.items() if name != "model"})[0]
         self.direct_settings = load({"line": LINE, "redis.url": direct_url})[0]
         self.keys = LineKeys(LINE)
