@@ -1,0 +1,224 @@
+"""The image checks: what is right passes, also mildly disturbed; what no one should trust does not; nothing crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from worker.capture.generated import GOOD, GeneratedLine
+from worker.demo import MODEL
+from worker.inference.bundle import load_bundle
+from worker.inference.health import ImageChecks, ImageStatistics, Survey, measure, picture_digest
+from worker.settings import WatchSettings
+from worker.types import Image
+
+Change = Callable[[Image], Image]
+CHANCE = np.random.default_rng(3)
+
+
+def gain(factor: float) -> Change:
+    return lambda image: np.clip(image * float(factor), 0, 255).astype(np.uint8)
+
+
+def defocus(sigma: float, noise: float = 0.0) -> Change:
+    """Blurred by `sigma` pixels; the sensor's noise, grey levels, comes behind the lens."""
+    return lambda image: noisy(noise)(cv2.GaussianBlur(image, (0, 0), sigma))
+
+
+def noisy(deviation: float) -> Change:
+    return lambda image: np.clip(
+        image + CHANCE.normal(0, deviation, (*image.shape[:2], 1)) if deviation else image, 0, 255
+    ).astype(np.uint8)
+
+
+def scaled(factor: float) -> Change:
+    return lambda image: cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def compressed(quality: int) -> Change:
+    return lambda image: cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
+
+
+def shaded(image: Image) -> Image:
+    fall = np.linspace(0.5, 1.2, image.shape[1])[None, :, None]
+    return np.clip(image * fall, 0, 255).astype(np.uint8)
+
+
+MILD: dict[str, Change] = {
+    "as it is": lambda image: image,
+    "darker": gain(0.6),
+    "brighter": gain(1.3),
+    "light falls off to one side": shaded,
+    "noisier": noisy(3),
+    "a little soft": defocus(1),
+    "compressed": compressed(50),
+    "smaller": scaled(0.5),
+    "larger": scaled(2),
+}
+BAD: dict[str, tuple[str, Change]] = {
+    "lens cap": ("dark", gain(0.05)),
+    "lens cap and noise": ("dark", lambda image: noisy(2)(gain(0.02)(image))),
+    "overexposed": ("blown_out", gain(6)),
+    "defocused": ("blurred", defocus(6)),
+    "defocused and noisy": ("blurred", defocus(8, noise=2)),
+}
+
+
+@pytest.fixture(scope="module")
+def tiles(shared_dir: Path) -> tuple[ImageChecks, list[Image]]:
+    """Checks made of the good photographs of `train/`, and all 180 of `test/`, good and defective."""
+    folder = shared_dir / "data" / "magnetic_tile"
+    survey = Survey()
+    assert len(list(survey.passing(read(folder / "train")))) == 200
+    statistics = survey.statistics()
+    assert (statistics.images, statistics.width, statistics.height) == (200, None, None)
+    return ImageChecks(WatchSettings(), statistics), list(read(folder / "test"))
+
+
+def read(folder: Path) -> Iterator[Image]:
+    return (cv2.imread(str(path))[..., ::-1] for path in sorted(folder.rglob("*.png")))
+
+
+def words(checks: ImageChecks, images: list[Image], change: Change) -> list[str]:
+    return [checks.problem(np.ascontiguousarray(change(image))).partition(":")[0] for image in images]
+
+
+@pytest.mark.parametrize("name", MILD)
+def test_no_photograph_is_invalid_good_defective_or_mildly_disturbed(
+    name: str, tiles: tuple[ImageChecks, list[Image]]
+) -> None:
+    assert not any(words(*tiles, MILD[name]))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_spoilt_photograph_is_invalid_with_its_reason(name: str, tiles: tuple[ImageChecks, list[Image]]) -> None:
+    reason, change = BAD[name]
+    found = words(*tiles, change)
+    assert found.count(reason) >= 0.99 * len(found)
+
+
+@pytest.fixture(scope="module")
+def parts() -> list[Image]:
+    """Good and bad parts of cameras that the demo's model has not seen."""
+    return [GeneratedLine(seed).part(seq).image for seed in range(5) for seq in range(0, 48, 4)]
+
+
+@pytest.fixture(scope="module")
+def demo_checks() -> ImageChecks:
+    return ImageChecks(WatchSettings(), load_bundle(MODEL).image_statistics)
+
+
+@pytest.mark.parametrize("name", MILD)
+def test_no_part_of_the_demo_is_invalid(name: str, demo_checks: ImageChecks, parts: list[Image]) -> None:
+    assert not any(words(demo_checks, parts, MILD[name]))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_spoilt_part_of_the_demo_is_invalid(name: str, demo_checks: ImageChecks, parts: list[Image]) -> None:
+    reason, change = BAD[name]
+    assert set(words(demo_checks, parts, change)) == {reason}
+
+
+def test_the_demos_model_takes_pictures_of_any_shape(demo_checks: ImageChecks) -> None:
+    wide = GeneratedLine(1, size=256).render(0, GOOD).image[:120]
+    assert demo_checks.problem(np.ascontiguousarray(wide)) == ""
+
+
+def test_without_figures_only_what_no_sensible_picture_is_counts(parts: list[Image]) -> None:
+    bare = ImageChecks(WatchSettings())
+    for change in (*MILD.values(), gain(0.2), gain(3), defocus(10)):
+        assert not any(words(bare, parts, change))
+    assert set(words(bare, parts, gain(0.05))) == {"dark"}
+    assert set(words(bare, parts, lambda image: np.maximum(image, 251))) == {"blown_out"}
+
+
+def test_each_reason_has_its_figures(parts: list[Image]) -> None:
+    limits = ImageChecks(WatchSettings(dark=0.5, blown_out=0.2, blurred=0.3, size="256x256"))
+    assert limits.problem(parts[0]) == ""
+    assert limits.problem(gain(0.5)(parts[0])).startswith("dark: brightness 0.3")
+    assert limits.problem(gain(6)(parts[0])).startswith("blown_out: 6")
+    assert limits.problem(gain(6)(parts[0])).endswith("% of the pixels are white, at most 20.0% wanted")
+    assert limits.problem(defocus(6)(parts[0])).startswith("blurred: sharpness 0.1")
+    assert limits.problem(scaled(0.5)(parts[0])) == "wrong_size: 128×128, wanted 256×256"
+
+
+def test_what_is_off_is_not_looked_at() -> None:
+    off = ImageChecks(
+        WatchSettings(dark=0, blown_out=0, blurred=0, size="off"),
+        ImageStatistics(brightness=0.9, blown_out=0.0, sharpness=9.0, width=40, height=30),
+    )
+    for shade in (0, 128, 255):
+        assert off.problem(np.full((20, 90, 3), shade, np.uint8)) == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fits"),
+    [(640, 480, True), (1280, 960, True), (161, 120, True), (480, 640, False), (640, 500, False)],
+)
+def test_the_shape_of_the_good_photographs_counts_and_their_scale_does_not(width: int, height: int, fits: bool) -> None:
+    statistics = ImageStatistics(width=640, height=480)
+    problem = ImageChecks(WatchSettings(dark=0, blown_out=0), statistics).problem(
+        np.zeros((height, width, 3), np.uint8)
+    )
+    assert problem == ("" if fits else f"wrong_size: {width}×{height}, wanted the good photographs' shape, 640×480")
+
+
+def test_a_survey_keeps_the_size_that_all_have() -> None:
+    images = [np.full((30, 40, 3), shade, np.uint8) for shade in (10, 200)]
+    survey = Survey()
+    assert [image.shape for image in survey.passing(images)] == [(30, 40, 3)] * 2
+    assert (survey.statistics().width, survey.statistics().height) == (40, 30)
+    assert survey.statistics(with_size=False).width is None
+    assert list(survey.passing([np.zeros((40, 30, 3), np.uint8)]))
+    assert survey.statistics().width is None
+    assert Survey().statistics() == ImageStatistics()
+
+
+def pictures() -> st.SearchStrategy[Image]:
+    """Of any shape, extreme ones too; flat, or with any pixels."""
+    sides = st.one_of(st.integers(1, 12), st.sampled_from([8, 255, 256, 257, 4000]))
+    shapes = st.tuples(sides, sides).filter(lambda shape: shape[0] * shape[1] <= 70_000)
+    flat = st.tuples(shapes, st.integers(0, 255)).map(lambda pair: np.full((*pair[0], 3), pair[1], np.uint8))
+    small = st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3))
+    return flat | small.flatmap(lambda shape: arrays(np.uint8, shape))
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures())
+def test_any_picture_has_figures_and_a_verdict(image: Image) -> None:
+    figures = measure(image)
+    assert 0 <= figures.brightness <= 1
+    assert 0 <= figures.blown_out <= 1
+    assert np.isfinite(figures.sharpness)
+    strict = ImageStatistics(brightness=0.9, blown_out=0.0, sharpness=0.5, width=4, height=3)
+    word = ImageChecks(WatchSettings(), strict).problem(image).partition(":")[0]
+    assert word in ("", "wrong_size", "dark", "blown_out", "blurred")
+    assert picture_digest(image) == picture_digest(image.copy())
+
+
+@settings(max_examples=50, deadline=None)
+@given(pictures(), st.data())
+def test_a_single_other_pixel_is_another_picture(image: Image, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, image.size - 1))
+    other = image.copy()
+    other.reshape(-1)[place] ^= data.draw(st.integers(1, 255))
+    assert picture_digest(other) != picture_digest(image)
+
+
+def test_a_picture_that_only_moved_is_another_picture() -> None:
+    image = np.zeros((1024, 1024, 3), np.uint8)
+    image[100:300, 200:500] = 180
+    digests = {picture_digest(np.roll(image, (down, right), (0, 1))) for down in (0, 8, 64) for right in (0, 8, 64)}
+    assert len(digests) == 9
+
+
+def test_an_image_that_is_a_view_of_another_is_digested_like_its_copy() -> None:
+    image = GeneratedLine(1).part(0).image[::2, ::-1]
+    assert picture_digest(image) == picture_digest(np.ascontiguousarray(image))
