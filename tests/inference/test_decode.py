@@ -374,6 +374,12 @@ def test_a_png_with_rows_missing_is_refused(rows: int) -> None:
     assert refusal(frame(data, Encoding.PNG)) == "damaged"
 
 
+@pytest.mark.parametrize("kind", [b"PLTE", b"tRNS", b"eXIf"])
+def test_a_png_does_not_flood_the_log(kind: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    assert refusal(frame(small_png(*[(kind, b"abc")] * 1_000), Encoding.PNG)) == "damaged"
+    assert not capfd.readouterr().err
+
+
 def test_a_png_of_a_million_chunks_is_refused() -> None:
     assert refusal(frame(small_png(*[(b"IDAT", b"")] * 100_000), Encoding.PNG)) == "unsupported"
 
