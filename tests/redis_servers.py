@@ -23,13 +23,16 @@ from worker.stream.embedded import find_server
 START_TIMEOUT_S = 30.0
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, below: int = 65_536) -> list[int]:
     """Ports that nobody listens on; all held until the last is found, so that they differ."""
+    ports: list[int] = []
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
+        while len(ports) < count:
+            probe = held.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+            if (port := int(probe.getsockname()[1])) < below:
+                ports.append(port)
+    return ports
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = START_TIMEOUT_S) -> None:

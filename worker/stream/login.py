@@ -87,7 +87,7 @@ def certificates(settings: RedisSettings) -> dict[str, Any]:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return f"no usable PEM file ({error.reason or 'encrypted?'})"
+        return f"not the PEM file that is needed ({error.reason or 'is a key in it, and not encrypted?'})"
     return str(error.strerror)
 
 
