@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--topology", choices=("single", "sentinel"), default="single", help="what the line's Redis is")
     parser.add_argument("--only", action="append", default=[], help="strike with this fault alone; may be given again")
     parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
+    parser.add_argument("--calm", type=float, nargs=2, default=(0.5, 3.0), help="seconds between two faults, from to")
     parser.add_argument("--report", type=Path, help="write all figures to this file as JSON")
     parser.add_argument("--folder", type=Path, help="keep logs and Redis' files here; default: a temporary folder")
     arguments = parser.parse_args()
@@ -43,6 +44,7 @@ def main() -> None:
             only=tuple(arguments.only),
             appendfsync=arguments.appendfsync,
             folder=arguments.folder,
+            calm_s=tuple(arguments.calm),
         ),
         say=print,
     )

@@ -20,7 +20,7 @@ from oracle import Window, judge
 from pictures import Pictures
 from report import as_json, rows, show
 from servers import SentinelRedis, SingleRedis
-from stack import READY_TIMEOUT_S, Stack, wait_until
+from stack import IMPATIENT, READY_TIMEOUT_S, Stack, wait_until
 from witness import Witness
 
 from worker.errors import StreamError
@@ -54,9 +54,10 @@ def run_chaos(options: Options, say: Callable[[str], object]) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         server = SentinelRedis() if options.topology == "sentinel" else SingleRedis(folder, options.appendfsync)
         ending.callback(server.stop)
-        # A failover may forget what no replica has: only then is a frame in the line.
+        # Sentinels may choose any replica, so a frame is only in the line when all of them have it.
         replicas = {"redis.wait_replicas": 2} if options.topology == "sentinel" else {}
-        stack = Stack(server.url, server.direct_url, folder, models.bare_export(), options.engine, **replicas)
+        patience = IMPATIENT | replicas
+        stack = Stack(server.url, server.direct_url, folder, models.bare_export(), options.engine, patience)
         ending.callback(stack.stop)
         return _Chaos(options, stack, server, say).run()
 

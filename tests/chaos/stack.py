@@ -20,6 +20,14 @@ HOOKS = Path(__file__).with_name("hooks")
 LINE = "chaos"
 READY_TIMEOUT_S = 120.0
 
+PLENTY = {
+    "keep.results": 100_000,
+    "keep.alerts": 100_000,
+    "keep.dead": 100_000,
+    "metrics.port": 0,
+    "metrics.alerts_port": 0,
+    "log.format": "json",
+}
 # Everything that has to do with patience is short, so that hundreds of faults fit into minutes.
 IMPATIENT = {
     "redis.timeout_s": 1,
@@ -29,14 +37,8 @@ IMPATIENT = {
     "work.hang_timeout_s": 4,
     "work.backoff_s": 0.1,
     "queue.max_frames": 400,
-    "keep.results": 100_000,
-    "keep.alerts": 100_000,
-    "keep.dead": 100_000,
     "alerts.camera_silent_s": 5,
     "alerts.worker_down_s": 5,
-    "metrics.port": 0,
-    "metrics.alerts_port": 0,
-    "log.format": "json",
 }
 
 
@@ -47,14 +49,14 @@ class Service:
         self.name = name
         self.log = folder / f"{name}.log"
         self._command = [sys.executable, "-P", "-m", "worker", *command]
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def restart_if_ended(self) -> int | None:
@@ -100,8 +102,10 @@ class Service:
 class Stack:
     """Both services on one Redis; `url` is where they reach it, `direct_url` past what stands between."""
 
-    def __init__(self, url: str, direct_url: str, folder: Path, model: Path, engine: str, **settings: object) -> None:
-        flags = IMPATIENT | {"line": LINE, "redis.url": url, "model": str(model), "devices": two_devices()} | settings
+    def __init__(
+        self, url: str, direct_url: str, folder: Path, model: Path, engine: str, settings: Mapping[str, object]
+    ) -> None:
+        flags = {"line": LINE, "redis.url": url, "model": str(model), "devices": two_devices()} | PLENTY | settings
         variables = {f"LINE_{name.upper().replace('.', '__')}": str(value) for name, value in flags.items()}
         environment = inherited_environment() | variables
         path = os.pathsep.join([str(HOOKS), *filter(None, [environment.get("PYTHONPATH")])])

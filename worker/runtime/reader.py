@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _RENEWALS_PER_LEASE = 3
 _SWEEPS_PER_LEASE = 4
+_LONGEST_SWEEP_PAUSE_S = 2.0  # what a dead worker left is taken over so long after its lease at most
 _SHOW_UP_EVERY_S = 3.0  # well under alerts.worker_down_s
 
 
@@ -148,7 +149,8 @@ class Reader:
             return False
         if self._consumer.has_idle():
             return True
-        self._sweep_at = time.monotonic() + self._work.claim_idle_ms / 1000 / _SWEEPS_PER_LEASE
+        lease_s = self._work.claim_idle_ms / 1000
+        self._sweep_at = time.monotonic() + min(lease_s / _SWEEPS_PER_LEASE, _LONGEST_SWEEP_PAUSE_S)
         return False
 
     def _recover(self) -> list[Delivery]:
