@@ -2,8 +2,16 @@
 
 from worker.capture.defects import KINDS
 from worker.capture.generated import GOOD
-from worker.demo.make_model import CALIBRATE_SEEDS, CHECK_SEEDS, LEARN_SEEDS, MODEL, check
-from worker.inference.bundle import Manifest
+from worker.demo.make_model import (
+    CALIBRATE_EACH,
+    CALIBRATE_SEEDS,
+    CHECK_SEEDS,
+    LEARN_EACH,
+    LEARN_SEEDS,
+    MODEL,
+    check,
+)
+from worker.inference.bundle import Manifest, load_bundle
 
 
 def test_it_was_calibrated_on_enough_parts_to_promise_its_rate() -> None:
@@ -16,6 +24,14 @@ def test_it_was_calibrated_on_enough_parts_to_promise_its_rate() -> None:
 def test_it_was_checked_on_other_cameras_than_it_learned_from() -> None:
     assert not set(LEARN_SEEDS) & set(CALIBRATE_SEEDS)
     assert not set(CHECK_SEEDS) & {*LEARN_SEEDS, *CALIBRATE_SEEDS}
+
+
+def test_it_knows_what_good_pictures_are_like_and_leaves_their_shape_open() -> None:
+    good = load_bundle(MODEL).image_statistics
+
+    assert good is not None
+    assert good.images == len(LEARN_SEEDS) * LEARN_EACH + len(CALIBRATE_SEEDS) * CALIBRATE_EACH
+    assert (good.width, good.height) == (None, None)
 
 
 def test_it_tells_bad_parts_from_good_ones() -> None:

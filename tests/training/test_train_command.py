@@ -34,6 +34,11 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     assert "estimate" in done.stderr  # one held-out image promises nothing
     manifest = Manifest.model_validate_json((output / "bundle.json").read_bytes())
     assert manifest.score_statistics["promised"] == 0.0
+    good = manifest.image_statistics
+    assert good is not None
+    assert (good.images, good.width, good.height) == (4, 96, 96)
+    assert good.brightness
+    assert good.sharpness
     prediction = Predictor.open(output).predict([GeneratedLine(3).part(0).image])[0]
     assert prediction.threshold == manifest.threshold
 
