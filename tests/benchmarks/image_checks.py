@@ -20,7 +20,7 @@ from worker.capture.generated import GOOD, GeneratedLine
 from worker.demo import MODEL
 from worker.inference.bundle import load_bundle
 from worker.inference.decode import decode
-from worker.inference.health import ImageChecks, measure, picture_digest
+from worker.inference.health import ImageChecks, picture_digest
 from worker.settings import LimitSettings, WatchSettings, load
 from worker.stream.connection import connect
 from worker.stream.embedded import EmbeddedRedis
@@ -39,7 +39,7 @@ def main() -> None:
     columns = [costs(picture(*size)) for size in SIZES]
     for name in columns[0]:
         print(f"{name:<28}" + "".join(f"{column[name]:>14.0f}" for column in columns))
-    checks = [column["dark, blown_out, blurred"] + column["frozen: digest"] for column in columns]
+    checks = [column["size, dark, white, blurred"] + column["frozen: digest"] for column in columns]
     a_megapixel = [cost / (width * height / 1e6) for cost, (width, height) in zip(checks, SIZES, strict=True)]
     shares = [cost / column["decoding"] for cost, column in zip(checks, columns, strict=True)]
     print(f"{'all, a megapixel':<28}" + "".join(f"{cost:>14.0f}" for cost in a_megapixel))
@@ -57,11 +57,10 @@ def picture(width: int, height: int) -> Image:
 def costs(image: Image) -> dict[str, float]:
     data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     frame, limits = Frame("c1", data), LimitSettings()
-    checks = ImageChecks(WatchSettings(), load_bundle(MODEL).image_statistics)
+    checks = ImageChecks(WatchSettings(size=f"{image.shape[1]}x{image.shape[0]}"), load_bundle(MODEL).image_statistics)
     return {
         "decoding": microseconds(lambda: decode(frame, limits)),
-        "dark, blown_out, blurred": microseconds(lambda: measure(image)),
-        "wrong_size and the limits": microseconds(lambda: checks.problem(image)) - microseconds(lambda: measure(image)),
+        "size, dark, white, blurred": microseconds(lambda: checks.problem(image)),
         "frozen: digest": microseconds(lambda: picture_digest(image)),
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import cv2
 
 from worker.capture.context import Context
+from worker.capture.faults import picture_with_fault
 from worker.capture.generated import GeneratedLine
 from worker.capture.source import Picture
 from worker.capture.url import TestUrl
@@ -19,13 +20,14 @@ class PartsSource:
     def __init__(self, url: TestUrl, start: int, loop: bool, context: Context) -> None:
         self._line = GeneratedLine(url.seed, url.size)
         self._numbers = range(start, start + url.count) if url.count else itertools.count(start)
-        self._loop, self._context = loop, context
+        self._fault, self._loop, self._context = url.fault, loop, context
 
     def __iter__(self) -> Iterator[Picture]:
         for number in itertools.cycle(self._numbers) if self._loop else self._numbers:
             if self._context.stop.is_set():
                 return
-            image = cv2.cvtColor(self._line.part(number).image, cv2.COLOR_RGB2BGR)
+            picture = picture_with_fault(self._line, number, self._fault)
+            image = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             name = f"part-{number:06d}"
             yield Picture(self._context.clock.time_ns(), name, image=image, part_id=name)
 

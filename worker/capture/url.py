@@ -7,7 +7,7 @@ One of:
     rtsp://user:pass@cam/main   a network stream: rtsp, rtsps, http, https
     /dev/video0  0              a camera of this machine, by device or by index
     '0?width=1920&height=1080'  … told what to send: width, height, fps, fourcc (as in MJPG)
-    test://?seed=1&count=100    generated parts: seed, size, count
+    test://?seed=1&count=100    generated parts: seed, size, count, fault (now and then; dark, as one of FAULTS)
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SCHEMES = (*STREAM_SCHEMES, "test")
 _EXAMPLES = "a folder, a glob, an image, a video, rtsp://…, http://…, /dev/video0, 0, test://"
 _TEST_KEYS = {"seed": (0, 2**32 - 1), "size": (64, 4096), "count": (0, 10**9)}
+FAULTS = ("dark", "blown_out", "blurred", "frozen")
 _DEVICE_KEYS = {"width": (16, 32_768), "height": (16, 32_768), "fps": (1, 1000)}
 
 
@@ -60,13 +61,17 @@ class DeviceUrl:
 
 @dataclass(frozen=True, slots=True)
 class TestUrl:
-    """Generated parts: `size` pixels a side, `count` of them (0: without end), the same for the same seed."""
+    """Generated parts: `size` pixels a side, `count` of them (0: without end), the same for the same seed.
+
+    `fault` is what goes wrong with the camera now and then, one of FAULTS (see faults.py), or nothing.
+    """
 
     __test__ = False  # pytest takes the name for a test otherwise
 
     seed: int = 0
     size: int = 256
     count: int = 0
+    fault: str = ""
 
 
 SourceUrl = FilesUrl | StreamUrl | DeviceUrl | TestUrl
@@ -101,8 +106,8 @@ def show_source(source: SourceUrl) -> str:
     match source:
         case FilesUrl(path):
             return path
-        case TestUrl(seed, size, count):
-            return f"test://?seed={seed}&size={size}&count={count}"
+        case TestUrl(seed, size, count, fault):
+            return f"test://?seed={seed}&size={size}&count={count}" + (f"&fault={fault}" if fault else "")
         case _:
             return source.label
 
@@ -134,7 +139,12 @@ def _parse_test(text: str) -> TestUrl:
     # A name stands for a seed, so that test://left and test://right show different parts.
     seed = zlib.crc32(name.encode()) if name.strip("/") else 0
     values = parse_qsl(query, keep_blank_values=True)
-    return TestUrl(**{"seed": seed} | _read_numbers("test://", values, _TEST_KEYS))
+    fault = dict(values).get("fault", "")
+    if fault and fault not in FAULTS:
+        raise SourceError(f"source test://: fault must be one of {', '.join(FAULTS)}, got {fault!r}")
+    others = [(key, value) for key, value in values if key != "fault"]
+    numbers = {"seed": seed} | _read_numbers("test://", others, _TEST_KEYS, "fault")
+    return TestUrl(**numbers, fault=fault)
 
 
 def _parse_device(device: str, query: str) -> DeviceUrl:
