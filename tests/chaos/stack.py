@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,7 +53,9 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it."""
+        """Start it, unless it runs."""
+        if self._process is not None and self._process.poll() is None:
+            return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -164,7 +166,7 @@ def two_devices() -> str:
     return f"cpu:{cores[0]},cpu:{cores[1]}" if len(cores) > 1 else f"cpu:{cores[0]},cpu"
 
 
-def wait_until(condition, timeout_s: float, what: str) -> float:
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> float:
     """Wait for a condition; the seconds it took."""
     started = time.monotonic()
     while not condition():
