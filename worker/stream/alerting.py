@@ -15,6 +15,7 @@ from worker.stream.connection import BLOCK_MS, Client, mapping, stream_errors
 from worker.stream.fields import CAMERA, alert_from_fields, alert_to_fields, flat_fields, result_from_fields
 from worker.stream.group_reader import PAGE, GroupReader, make_group
 from worker.stream.keys import GROUP_ALERTING, GROUP_INSPECT, LineKeys
+from worker.stream.moment import read_at_once
 from worker.stream.scripts import Script, publish_script
 from worker.types import Alert, Result
 
@@ -140,11 +141,8 @@ class AlertStore:
         frames = self._keys.frames
         with stream_errors():
             self._publish.offer()
-        moment: Any = self._client.pipeline(transaction=True)
-        with stream_errors(), moment:
-            moment.execute_command("XLEN", frames)
-            moment.execute_command("XINFO", "CONSUMERS", frames, GROUP_INSPECT)
-            waiting, consumers = moment.execute(raise_on_error=False)
+        waiting, consumers = read_at_once(self._client, ("XLEN", frames), ("XINFO", "CONSUMERS", frames, GROUP_INSPECT))
+        with stream_errors():
             if isinstance(waiting, Exception):
                 raise waiting
         if isinstance(consumers, redis.ResponseError):  # no stream or no group yet

@@ -201,15 +201,6 @@ def eviction_policy(client: Client) -> str:
     return lines.get("maxmemory_policy", "").strip()
 
 
-def ensure_group(client: Client, stream: str, group: str) -> None:
-    """Create the consumer group, from the stream's beginning so that what came before it is not lost."""
-    try:
-        client.execute_command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
-    except redis.ResponseError as error:
-        if not str(error).startswith("BUSYGROUP"):
-            raise
-
-
 def pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """A flat [name, value, name, value, …] reply as pairs."""
     return zip(flat[::2], flat[1::2], strict=True)

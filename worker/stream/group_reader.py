@@ -10,6 +10,7 @@ import structlog
 
 from worker.errors import StreamError, StreamUnavailable
 from worker.stream.connection import Client, is_no_group, stream_errors
+from worker.stream.scripts import Script
 
 PAGE = 100
 # One name for whoever plays the part: a restarted process finds what its predecessor had in hand.
@@ -151,8 +152,4 @@ class GroupReader(Generic[Entry]):
 
 def make_group(client: Client, stream: str, group: str, start: str | bytes) -> None:
     """Make the group where it is missing, so that it reads what comes behind the id `start`."""
-    try:
-        client.execute_command("XGROUP", "CREATE", stream, group, start, "MKSTREAM")
-    except redis.ResponseError as error:
-        if not str(error).startswith("BUSYGROUP"):
-            raise
+    Script(client, "join.lua")([stream], [group, start, ""])

@@ -9,6 +9,7 @@ import redis
 
 from worker.stream.connection import Client, mapping, stream_errors
 from worker.stream.keys import GROUP_INSPECT, LineKeys
+from worker.stream.moment import read_at_once
 from worker.types import Verdict
 
 _NEVER_ENTERED = ("block-timeout", "drop-newest")  # why a publisher drops the frame in its hand
@@ -58,25 +59,21 @@ class Ledger:
 
 
 def read_ledger(client: Client, keys: LineKeys) -> Ledger:
-    """Read the books in one transaction, so that they are of one moment.
+    """Read the books, all of one moment.
 
     Raises:
         StreamUnavailable: Redis is away.
     """
-    commands = [
+    replies = read_at_once(
+        client,
         ("HGETALL", keys.ledger),
         ("HGETALL", keys.cameras),
         ("XLEN", keys.frames),
         ("XLEN", keys.dead),
         ("XINFO", "STREAM", keys.frames),
         ("XPENDING", keys.frames, GROUP_INSPECT),
-    ]
+    )
     with stream_errors():
-        pipeline = client.pipeline(transaction=True)
-        pipeline.response_callbacks = client.response_callbacks
-        for command in commands:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        replies = pipeline.execute(raise_on_error=False)
         for reply in replies[:4]:
             if isinstance(reply, Exception):
                 raise reply
