@@ -384,6 +384,29 @@ def test_a_png_of_a_million_chunks_is_refused() -> None:
     assert refusal(frame(small_png(*[(b"IDAT", b"")] * 100_000), Encoding.PNG)) == "unsupported"
 
 
+def test_a_png_whose_data_unpack_to_more_than_its_pixels_is_refused_before_they_do() -> None:
+    """OpenCV goes on to the end: two minutes for a picture of 8×8 in 30 MB."""
+    packer = zlib.compressobj(9)
+    start = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    more = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    data = png((b"IHDR", header), (b"IDAT", start + more * 25_000), (b"IEND", b""))
+    assert refusal(frame(data, Encoding.PNG)) == "too_large"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_large_png_of_noise_is_read(mode: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (1_700, 1_300, 4), dtype=np.uint8)
+    noise = {"RGB": noise[..., :3], "RGBA": noise, "L": noise[..., 0]}[mode]
+    image = decode(frame(saved(noise, "PNG"), Encoding.PNG), LIMITS)
+    assert np.array_equal(image[..., 0], noise[..., 0] if noise.ndim == 3 else noise)
+
+
+def test_a_jpeg_of_nothing_but_fill_bytes_is_refused_at_a_glance() -> None:
+    assert refusal(frame(b"\xff\xd8\xff\xe0" + b"\xff" * 30_000_000)) == "not_an_image"
+    assert refusal(frame(b"\xff\xd8\xff" + b"\xff\0" * 15_000_000)) == "unsupported"
+
+
 @pytest.mark.parametrize("encoding", [Encoding.PNG, Encoding.WEBP])
 def test_an_animation_is_refused(encoding: Encoding, picture: Image) -> None:
     more = [PIL.Image.fromarray(picture[::-1])]

@@ -16,6 +16,10 @@ from worker.inference.png import pixels_only
 from worker.settings import LimitSettings
 from worker.types import Encoding, Frame, Image
 
+# What libjpeg-turbo says where it can go on: of a scan that is not as it should be, and of a header that is odd.
+_DAMAGE = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
+_ODDITIES = ("subsampling", "JFIF revision", "Adobe color transform", "Invalid SOS parameters")
+
 
 def decode(frame: Frame, limits: LimitSettings) -> Image:
     """The frame's image.
@@ -95,10 +99,10 @@ def _decode_jpeg(data: bytes) -> Image:
     except ValueError as error:
         told = str(error)[:200]
     lenient = "limits.refuse_damaged=false takes it as far as it can be read"
-    if told.startswith(("Corrupt JPEG data", "Premature end")):
+    if told.startswith(_DAMAGE):
         raise ImageError("damaged", f"{told}; {lenient}")
-    if "subsampling" in told:
-        raise ImageError("unsupported", f"a jpeg of unusual subsampling, in which damage would not be seen; {lenient}")
+    if any(oddity in told for oddity in _ODDITIES):  # behind which damage would not be seen
+        raise ImageError("unsupported", f"an unusual jpeg: {told}; {lenient}")
     raise ImageError("not_an_image", f"the jpeg cannot be decoded: {told}")
 
 

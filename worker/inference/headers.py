@@ -6,6 +6,7 @@ follows its format's specification only as far as the decoder behind it needs th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from worker.errors import ImageError
@@ -16,6 +17,7 @@ _MARKERS_WITHOUT_LENGTH = frozenset([0x01, *range(0xD0, 0xD8)])
 _SOF, _NOT_SOF = range(0xC0, 0xD0), (0xC4, 0xC8, 0xCC)
 _READ_SOF = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # baseline, extended, progressive, and the two with arithmetic coding
 _SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
+_NOT_FILL = re.compile(rb"[^\xff]")  # any number of 0xFF may stand before a marker's code
 _BMP_PLAIN, _BMP_BITFIELDS = 0, 3
 
 
@@ -44,18 +46,13 @@ def read_header(data: bytes, kind: Encoding) -> Header:
 def _read_jpeg(data: bytes) -> Header:
     at, size, orientation = 2, None, 1
     for _ in range(_MAX_SEGMENTS):
-        at = data.find(b"\xff", at)  # what stands before a marker is skipped, as every decoder does
-        while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
-            at += 1
-        marker = data[at + 1 : at + 2]
-        if at < 0 or not marker or marker[0] == _EOI:
-            raise ImageError("not_an_image", "the jpeg's header is cut off: no scan begins in it")
-        body, at = _jpeg_segment(data, at + 2, marker[0])
-        if marker[0] in _SOF and marker[0] not in _NOT_SOF:
-            size = _jpeg_size(marker[0], body)
-        elif marker[0] == _APP1 and body.startswith(b"Exif\0\0") and orientation == 1:
+        marker, at = _jpeg_marker(data, at)
+        body, at = _jpeg_segment(data, at, marker)
+        if marker in _SOF and marker not in _NOT_SOF:
+            size = _jpeg_size(marker, body)
+        elif marker == _APP1 and body.startswith(b"Exif\0\0") and orientation == 1:
             orientation = _exif_orientation(body[6:])
-        elif marker[0] == _SOS:
+        elif marker == _SOS:
             break
     else:
         raise ImageError("unsupported", f"the jpeg has more than {_MAX_SEGMENTS} segments before its first scan")
@@ -63,6 +60,15 @@ def _read_jpeg(data: bytes) -> Header:
         raise ImageError("not_an_image", "the jpeg's header does not say its size")
     whole = data.rfind(b"\xff\xd9") >= at
     return Header(*size, whole, orientation, scans=1 + data.count(b"\xff\xda", at))
+
+
+def _jpeg_marker(data: bytes, at: int) -> tuple[int, int]:
+    """The next marker, and where it ends; what stands before it is skipped, as every decoder does."""
+    first = data.find(b"\xff", at)
+    found = _NOT_FILL.search(data, first) if first >= 0 else None
+    if found is None or found[0][0] == _EOI:
+        raise ImageError("not_an_image", "the jpeg's header is cut off: no scan begins in it")
+    return found[0][0], found.end()
 
 
 def _jpeg_segment(data: bytes, at: int, marker: int) -> tuple[bytes, int]:

@@ -57,7 +57,7 @@ class LimitSettings(_Section):
     max_pixels: int = Field(50_000_000, ge=1, description="pixels an image, read from its header")
     min_side: int = Field(8, ge=1, description="pixels of the shorter side at least")
     max_side: int = Field(65_535, ge=1, description="pixels of the longer side at most")
-    max_scans: int = Field(64, ge=1, description="passes of a progressive JPEG, each of which takes decoding time")
+    max_scans: int = Field(32, ge=1, description="passes of a progressive JPEG, each of which takes decoding time")
     refuse_damaged: bool = Field(True, description="refuse a JPEG in which the decoder finds damage")
     max_clock_skew_s: float = Field(
         300.0, ge=0, le=86_400, description="how far `captured_at` may be ahead of the line's clock; 0: any"
