@@ -91,6 +91,8 @@ def test_a_manifest_cannot_reach_outside_its_folder(bundle: Path, name: str) -> 
         ('{"threshold": -1}', "threshold"),
         ('{"threshold": NaN}', "threshold"),
         ('{"threshold": 1e999}', "threshold"),
+        ('{"image_statistics": {"brightness": 130}}', "image_statistics.brightness"),
+        ('{"image_statistics": {"width": 0}}', "image_statistics.width"),
         ('{"sha256": ["a"]}', "sha256"),
         ('{"sha256": {"inference.yml": 5}}', "sha256.inference.yml"),
     ],
@@ -98,6 +100,15 @@ def test_a_manifest_cannot_reach_outside_its_folder(bundle: Path, name: str) -> 
 def test_a_bad_manifest_is_refused_naming_what_is_wrong(bundle: Path, text: str, says: str) -> None:
     (bundle / MANIFEST).write_text(text)
     assert says in refusal(bundle)
+
+
+def test_what_good_images_are_like_comes_with_the_bundle_where_it_was_measured(bundle: Path) -> None:
+    assert load_bundle(bundle).image_statistics is None
+    rewrite(bundle, image_statistics={"brightness": 0.5, "sharpness": None, "of_a_later_version": [1]})
+    good = load_bundle(bundle).image_statistics
+    assert good is not None
+    assert (good.brightness, good.blown_out, good.sharpness, good.width) == (0.5, None, None, None)
+    assert load_bundle(models.bare_export()).image_statistics is None
 
 
 def test_fields_of_later_versions_are_borne(bundle: Path) -> None:

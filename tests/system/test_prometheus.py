@@ -108,7 +108,9 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
         assert prometheus.query('sum(line_camera_outages_total{camera="away"})') == {(): 1}
         assert list(prometheus.query("line_worker_up").values()) == [1, 1]
 
-        # If a worker is killed in mid-batch, with more parts on their way
+        # If a picture is black, and a worker is killed in mid-batch, with more parts on their way
+        black = ("data", bytes(64 * 64), "encoding", "mono8", "width", 64, "height", 64)
+        line.client.execute_command("XADD", line.keys.frames, "*", "camera", "c", *black)
         line.start("more", "produce", "c=test://?seed=3&size=64&count=400")
         line.wait_until(lambda: sum(line.ledger().verdicts.values()) > 100, 30, "more parts are inspected")
         victim = next(iter(line.worker_pids()))
@@ -119,9 +121,10 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
 
         # I expect the same again, no count going back, and the restart
         assert scraped(prometheus) == booked(line)
-        assert booked(line)["verdicts"] == {("NG",): 440}
+        assert booked(line)["verdicts"] == {("NG",): 440, ("INVALID",): 1}
         (measured,) = prometheus.query("sum(line_latency_seconds_count)").values()
-        assert 440 - IN_HAND <= measured <= 440
+        assert 441 - IN_HAND <= measured <= 441
+        assert prometheus.query("sum by (camera, reason) (line_invalid_frames_total)") == {("c", "dark"): 1}
         assert prometheus.query("sum(resets(line_frames_produced_total[5m]))") == {(): 0}
         assert prometheus.query("sum by (worker, reason) (line_worker_restarts_total > 0)") == {("crash", victim): 1}
         assert list(prometheus.query("line_worker_up").values()) == [1, 1]
