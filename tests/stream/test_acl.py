@@ -22,6 +22,7 @@ from worker.stream.connection import connect, eviction_policy
 from worker.stream.consume import FrameConsumer, consumer_count
 from worker.stream.dead import DeadLetters
 from worker.stream.fields import alert_from_fields, result_from_fields
+from worker.stream.frozen import FrozenCameras, Shown
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import Ledger, read_ledger
 from worker.stream.publish import FramePublisher, Published
@@ -165,6 +166,8 @@ def test_a_worker_takes_frames_ends_them_and_leaves(server: GuardedRedis) -> Non
     assert taken is not None
     assert taken.id == ids[0]
     assert first.recover_own() is not None
+    cameras = FrozenCameras(connect(server.settings("worker")), KEYS, 2)
+    assert cameras.frozen([Shown(one, "c1", "ab") for one in ids]) == [False, True, True]
     done = committer(server).commit([finished(ids[0], reply_to="t1"), dead(ids[1], reply_to="t2"), finished(ids[2])])
     assert done == [True, True, True]
     assert second.read(1)

@@ -9,6 +9,7 @@ import pytest
 
 from worker.errors import StreamUnavailable
 from worker.stream.alerting import AlertFeed, AlertStore, Saved
+from worker.stream.frozen import FrozenCameras, Shown
 from worker.types import Alert, AlertKind, AlertState, Severity
 
 from .line_of_frames import Line
@@ -39,6 +40,8 @@ def test_a_worker_that_is_started_when_redis_is_full_empties_it(line: Line, limi
     worker.renew([one.id for one in first])
     assert worker.has_idle()
     assert worker.recover_idle() is not None
+    shown = [Shown(one.id, "c1", "ab") for one in first]
+    assert FrozenCameras(line.client, line.keys, 2).frozen(shown) == [False, True]
     # Then results, dead letters, replies and counts are written all the same
     assert line.finish(first[0].id, reply_to="t1") == [True]
     assert line.bury(first[1].id) == [True]

@@ -11,6 +11,7 @@ local limit, cameras_kept, seconds_kept = tonumber(ARGV[1]), tonumber(ARGV[2]), 
 
 local kind = redis.call('TYPE', pictures).ok
 if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', pictures) end -- not ours, and our memory is no loss
+redis.call('HDEL', pictures, '') -- so that a full Redis, which workers are to empty, does not stop it: see commit.lua
 
 local function less(a, b) -- of numbers as text: some stream ids are too long for a Lua number
   if #a ~= #b then return #a < #b end
