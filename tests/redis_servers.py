@@ -77,10 +77,8 @@ class Server:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "redis.log").read_text()[-2000:]
-        if self._sentinel:
-            return bool(self.client.ping())
         try:
-            return self.client.info("persistence")["loading"] == 0
+            return bool(self.client.ping()) if self._sentinel else self.client.info("persistence")["loading"] == 0
         except redis.AuthenticationError:
             return True
 
@@ -119,7 +117,8 @@ class Server:
 class SentinelTrio:
     """A primary, its replicas and three Sentinels, each a process of its own; a context manager.
 
-    `url` is the line's `redis.url`. Servers keep an append-only file; all data are in one temporary folder.
+    `url` is the line's `redis.url`. Servers keep an append-only file; all data are in one temporary folder. As the
+    README advises, with two replicas a primary that has none left takes no writes: the others may have another one.
     """
 
     SERVICE = "line"
@@ -128,6 +127,8 @@ class SentinelTrio:
         self._temporary = tempfile.TemporaryDirectory(prefix="line-worker-sentinel-")
         self._folder = Path(self._temporary.name)
         self._down_after_ms = down_after_ms
+        if replicas > 1:
+            options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "3", *options)
         ports = free_ports(1 + replicas + 3)
         self.servers = [self._server(port, options) for port in ports[: 1 + replicas]]
         self.sentinels = [self._watcher(port) for port in ports[1 + replicas :]]

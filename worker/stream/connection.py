@@ -23,8 +23,9 @@ from worker.stream.login import Misconfigured, certificates, credentials, refuse
 BLOCK_MS = 500
 
 # The server at the other end is not, or no longer, the one that takes our writes: the next try must look for it anew.
-# Whoever waits in a blocking read is sent away with UNBLOCKED.
-_ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
+# Whoever waits in a blocking read is sent away with UNBLOCKED; a primary whose replicas have left it for another one
+# says NOREPLICAS, if it is told to have some (min-replicas-to-write).
+_ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED")
 
 # Error replies that pass by themselves: the server is loading, failing over, full, or busy with a script; a reader
 # that waited is sent away (UNBLOCKED) when its key is deleted or the server becomes a replica.
@@ -41,6 +42,17 @@ _PASSING = (
     "UNKILLABLE",
     "UNBLOCKED",
 )
+
+# What redis-py raises without the server's code.
+_STRIPPED: dict[type[redis.RedisError], str] = {
+    redis.ReadOnlyError: "READONLY",
+    redis.OutOfMemoryError: "OOM",
+    redis.exceptions.MovedError: "MOVED",
+    redis.exceptions.AskError: "ASK",
+    redis.exceptions.TryAgainError: "TRYAGAIN",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+}
 
 
 class Client(redis.Redis):
@@ -88,7 +100,7 @@ class Client(redis.Redis):
             if locator is None:
                 raise
             locator.doubt()
-            raise redis.ConnectionError(f"the primary is elsewhere by now ({error}).") from error
+            raise redis.ConnectionError(f"the primary is elsewhere by now ({_told(error)}).") from error
 
 
 def connect(settings: Settings) -> Client:
@@ -161,26 +173,24 @@ def stream_errors() -> Iterator[None]:
         raise StreamUnavailable(f"Redis cannot be reached: {error} Is it running? See redis.url") from error
     except redis.ResponseError as error:
         if _says(error, _PASSING):
-            raise StreamUnavailable(f"Redis refuses work for now: {error}") from error
+            raise StreamUnavailable(f"Redis refuses work for now: {_told(error)}") from error
         if is_no_permission(error):
             raise SettingsError(f"redis.url: its user lacks a right that this takes: {error}") from error
         hint = " This is a Cluster: use redis+cluster:// in redis.url" if _says(error, ("MOVED", "ASK")) else ""
-        raise StreamError(f"Redis: {error}{hint}") from error
+        raise StreamError(f"Redis: {_told(error)}{hint}") from error
     except redis.RedisError as error:
         raise StreamError(f"Redis: {error}") from error
 
 
 def _says(error: redis.RedisError, codes: tuple[str, ...]) -> bool:
     """Whether the error's code begins with one of these."""
-    # redis-py strips the code of the errors it has a class for, so the class is asked too.
-    classes = {"READONLY": redis.ReadOnlyError, "OOM": redis.OutOfMemoryError}
-    known = tuple(classes[code] for code in codes if code in classes)
-    return isinstance(error, known) or _from_its_code(str(error)).startswith(codes)
+    return _told(error).startswith(codes)
 
 
-def _from_its_code(text: str) -> str:
+def _told(error: redis.RedisError) -> str:
     """The error from its code on; Redis 6 puts the place in the script before the code of what failed there."""
-    return re.sub(r"^(?:ERR )?Error running script .*?: -(?=[A-Z]+ )", "", text)
+    text = re.sub(r"^(?:ERR )?Error running script .*?: -(?=[A-Z]+ )", "", str(error))
+    return " ".join([_STRIPPED[type(error)], text]) if type(error) in _STRIPPED else text
 
 
 def is_no_permission(error: redis.ResponseError) -> bool:
