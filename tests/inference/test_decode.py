@@ -325,6 +325,19 @@ def test_the_preview_in_a_jpeg_is_not_taken_for_the_picture(picture: Image) -> N
     assert refusal(frame(whole[:-200])) == "truncated"
 
 
+@pytest.mark.parametrize(
+    ("marker", "offset", "value"), [(b"JFIF\0", 5, b"\2"), (b"Adobe", 11, b"\7"), (b"\xff\xda", 11, bytes(3))]
+)
+def test_an_odd_jpeg_is_refused_since_damage_would_not_be_seen_behind_the_warning(
+    marker: bytes, offset: int, value: bytes
+) -> None:
+    data = textured("CMYK" if marker == b"Adobe" else "RGB", subsampling=0)
+    at = data.index(marker) + offset
+    odd = data[:at] + value + data[at + len(value) :]
+    assert refusal(frame(odd)) == "unsupported"
+    assert decode(frame(odd), LimitSettings(refuse_damaged=False)).shape == (243, 321, 3)
+
+
 @pytest.mark.parametrize("process", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
 def test_a_jpeg_of_a_process_that_no_camera_uses_is_refused(process: int, picture: Image) -> None:
     data = saved(picture, "JPEG").replace(b"\xff\xc0\x00\x11\x08", bytes([0xFF, process, 0, 0x11, 8]))
@@ -382,6 +395,16 @@ def test_a_png_does_not_flood_the_log(kind: bytes, capfd: pytest.CaptureFixture[
 
 def test_a_png_of_a_million_chunks_is_refused() -> None:
     assert refusal(frame(small_png(*[(b"IDAT", b"")] * 100_000), Encoding.PNG)) == "unsupported"
+
+
+def test_what_stands_behind_the_end_of_a_png_is_not_read() -> None:
+    """Found by fuzzing: OpenCV made room for 3.9 GB there, which took ten seconds."""
+    behind = struct.pack(">I", 3_892_510_720) + b"PLTE" + bytes(100)
+    whole = small_png()
+    assert np.array_equal(decode(frame(whole + behind, Encoding.PNG), LIMITS), np.zeros((8, 8, 3)))
+    assert pixels_only(whole + behind) == whole
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
+    assert refusal(frame(png((b"IHDR", header), (b"IEND", b"")) + behind, Encoding.PNG)) == "damaged"
 
 
 def test_a_png_whose_data_unpack_to_more_than_its_pixels_is_refused_before_they_do() -> None:

@@ -18,7 +18,7 @@ def pixels_only(data: bytes) -> bytes:
     """The PNG without comments, colour profiles and the like, which may unpack to much more than they are.
 
     Raises:
-        ImageError: `damaged` where a checksum is wrong or a chunk stands twice, `truncated` where the file ends
+        ImageError: `damaged` where a checksum is wrong or a chunk is missing or stands twice, `truncated` where the file ends
             before its end chunk, `unsupported` where it is animated or has absurdly many chunks, `too_large` where
             its data unpack to much more than its pixels: the decoder would go on to the end, for minutes.
     """
@@ -40,7 +40,10 @@ def pixels_only(data: bytes) -> bytes:
         else:
             seen.add(kind)
         kept.append(chunk)
+    if not packed:
+        raise ImageError("damaged", "the png holds no image data")
     _check_unpacked(packed, data[16:29])
+    # Never what stands behind the end: OpenCV reads on, and makes room for as much as a chunk's length there says.
     return data if sum(map(len, kept)) == len(data) else b"".join(kept)
 
 
