@@ -75,6 +75,10 @@ class RunningLine:
             process.kill()
             return process.wait()
 
+    def pid(self, name: str) -> int:
+        """The process of a command that was started."""
+        return self._processes[name].pid
+
     def log(self, name: str) -> Path:
         """Where a command's output goes."""
         return self._folder / f"{name}.log"
