@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
+from pathlib import Path
+from typing import TextIO
 
 import structlog
 
@@ -12,7 +16,8 @@ from worker.settings import LogSettings
 
 def configure(settings: LogSettings, **context: str) -> None:
     """Set logging up for this process; `context` (process, device …) stands on every line."""
-    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    stream = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - there is none where the caller closed it
+    console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     )
@@ -27,9 +32,27 @@ def configure(settings: LogSettings, **context: str) -> None:
     structlog.configure(
         processors=[*processors, _bound(context), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lossy(stream),
         cache_logger_on_first_use=False,
     )
+
+
+class _Lossy:
+    """Writes lines, and lets go of those that cannot be written: a full disk or a closed pipe must end no inspection.
+
+    One write call a line, so that the lines of several processes in one file stay whole.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def msg(self, message: str) -> None:
+        # ValueError: the file is closed.
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(message + "\n")
+            self._file.flush()
+
+    log = debug = info = warn = warning = error = critical = exception = fatal = msg
 
 
 def _bound(context: dict[str, str]) -> structlog.types.Processor:

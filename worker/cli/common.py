@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import threading
@@ -70,6 +71,7 @@ class ErrorsWithExitCodes(click.Group):
         try:
             return super().invoke(ctx)
         except LineError as error:
-            for line in str(error).splitlines():
-                click.echo(f"Error: {line}", err=True)
+            with contextlib.suppress(OSError):  # a full disk or a closed pipe: the exit code says it all the same
+                for line in str(error).splitlines():
+                    click.echo(f"Error: {line}", err=True)
             ctx.exit(error.exit_code)
