@@ -210,6 +210,14 @@ class WorkersCollector(Collector):
         yield from (up, busy, restarts)
 
 
+def worker_files(slot: str) -> dict[str, int]:
+    """The files into which the worker `slot` writes its metrics, and bytes that hold all of them.
+
+    prometheus_client takes a file's size as it finds it, so that one with room never has to grow.
+    """
+    return {f"counter_{slot}.db": 2**18, f"histogram_{slot}.db": 3 * 2**20}
+
+
 def merged_registry(folder: Path) -> CollectorRegistry:
     """A registry that merges what the worker processes wrote into `folder`."""
     registry = CollectorRegistry()

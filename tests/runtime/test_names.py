@@ -14,7 +14,7 @@ HOST = socket.gethostname()
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 def test_names_are_host_device_and_slot_and_the_same_the_next_time() -> None:

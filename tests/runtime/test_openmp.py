@@ -23,7 +23,7 @@ def test_a_process_finds_paddles_runtime_under_the_systems_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a system without libgomp, as a supervisor sees it
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(ctypes, "CDLL", _absent)
     with claim_pool("test", parse_devices("cpu:0")) as pool:
         environment = with_openmp(dict(os.environ), pool.folder)

@@ -6,15 +6,18 @@ gone and it drains and leaves. Nothing heavy is imported before it is pinned to 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from worker.devices import Device, check_cores, parse_devices, pin
 from worker.errors import LineError, SettingsError
+from worker.runtime.orphans import hold_name
 from worker.settings import Settings, from_json
 
 
@@ -25,10 +28,10 @@ def main() -> None:
     try:
         _run(order)
     except LineError as error:
-        reason.write_text(str(error))
+        _give(reason, str(error))
         _leave(error.exit_code)
     except BaseException as error:
-        reason.write_text(f"{type(error).__name__}: {error}")
+        _give(reason, f"{type(error).__name__}: {error}")
         _leave(1)
     _leave(0)
 
@@ -39,7 +42,8 @@ def _run(order: dict[str, str]) -> None:
     _catch_signals(stop)
     check_cores(device)
     pin(device)  # before any thread is started: each inherits it
-    threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
+    hold_name(Path(order["lock_file"]))
+    threading.Thread(target=_follow_parent, args=(stop, settings.work.drain_timeout_s), daemon=True).start()
     _inspect(settings, device, name, Path(order["progress_file"]), stop)
 
 
@@ -68,14 +72,26 @@ def _catch_signals(stop: threading.Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
 
 
-def _follow_parent(stop: threading.Event) -> None:
+def _follow_parent(stop: threading.Event, drain_timeout_s: float) -> None:
+    """Without a supervisor drain, and leave after a while as it would have seen to.
+
+    Where native code hangs and holds the interpreter, this waits too; then the next supervisor ends the process.
+    """
     sys.stdin.read()
     stop.set()
+    time.sleep(drain_timeout_s)
+    _leave(1)
+
+
+def _give(file: Path, reason: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk: then the exit code must say it
+        file.write_text(reason)
 
 
 def _leave(code: int) -> None:
     """End at once: native threads of a framework must not hold up an exit that is decided."""
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     os._exit(code)
 
 

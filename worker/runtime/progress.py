@@ -11,6 +11,8 @@ import struct
 import time
 from pathlib import Path
 
+from worker.runtime.reserve import reserve
+
 STAGES = ("reader", "device", "publisher")
 _FIELDS = (*STAGES, "busy_s", "finished", "ready")
 _DOUBLE = struct.Struct("d")
@@ -20,11 +22,14 @@ class Progress:
     """Six doubles: a monotonic stamp a stage, seconds of device work, frames finished, when it was ready.
 
     CLOCK_MONOTONIC is the same for all processes of a machine, so stamps compare across them.
+
+    Raises:
+        SettingsError: there is no room for the file.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            path.write_bytes(bytes(_DOUBLE.size * len(_FIELDS)))
+            reserve(path, _DOUBLE.size * len(_FIELDS))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
 

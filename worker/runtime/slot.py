@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from worker.devices import Device, child_environment
+from worker.metrics import worker_files
 from worker.runtime.openmp import with_openmp
 from worker.runtime.progress import Progress
+from worker.runtime.reserve import reserve
 from worker.settings import Settings, inherited_environment, to_json
 
 log = structlog.get_logger()
@@ -21,21 +24,29 @@ log = structlog.get_logger()
 _LONGEST_BACKOFF_S = 30.0
 _SHARE_WINDOW_S = 5.0
 _HEALTHY_AFTER_S = 60.0
+_KILLED_IS_GONE_AFTER_S = 5.0
 
 
 class Slot:
-    """Starts, watches and restarts one worker. All times are monotonic seconds."""
+    """Starts, watches and restarts one worker. All times are monotonic seconds.
 
-    def __init__(self, settings: Settings, device: Device, name: str, folder: Path) -> None:
+    Raises:
+        SettingsError: there is no room for the worker's files in `folder`.
+    """
+
+    def __init__(self, settings: Settings, device: Device, name: str, lock: Path, folder: Path) -> None:
         self.device = device
         self.name = name
         self.restarts = {"crash": 0, "hang": 0}  # there from the start, so that a rate sees the first one
         self.fruitless = 0
         self._settings = settings
+        self._lock = lock
         self._stem = folder / name.replace(":", "_")
         self._folder = folder
         self._progress = Progress(self._stem.with_suffix(".progress"))
         self._reason_file = self._stem.with_suffix(".reason")
+        for file, size in worker_files(name).items():
+            reserve(folder / file, size)
         self._process: subprocess.Popen[str] | None = None
         self._killed_for = ""
         self._start_at = 0.0
@@ -56,15 +67,16 @@ class Slot:
         self._reason_file.unlink(missing_ok=True)
         self._killed_for = ""
         self._started = time.monotonic()
-        environment = with_openmp(child_environment(self.device, inherited_environment()), self._folder)
-        environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "worker.runtime.child"], stdin=subprocess.PIPE, env=environment, text=True
-        )
+        try:
+            self._process = self._spawn()
+        except OSError as error:  # too many processes or open files: that may pass
+            self.plan_restart(1, f"cannot be started: {error}")
+            return
         order = {
             "settings": to_json(self._settings),
             "device": str(self.device),
             "name": self.name,
+            "lock_file": str(self._lock),
             "progress_file": str(self._stem.with_suffix(".progress")),
             "reason_file": str(self._reason_file),
         }
@@ -76,12 +88,20 @@ class Slot:
             pass  # it died at once; the next look at it says why
         log.info("worker started", worker=self.name, pid=self._process.pid)
 
+    def _spawn(self) -> subprocess.Popen[str]:
+        environment = with_openmp(child_environment(self.device, inherited_environment()), self._folder)
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "worker.runtime.child"], stdin=subprocess.PIPE, env=environment, text=True
+        )
+
     def ended(self) -> tuple[int, str] | None:
         """Exit code and reason of a process that has ended since the last look, or None."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(OSError):  # of the order, where it died before it had read it
+            self._process.stdin.close()
         self._process = None
         reason = self._reason_file.read_text() if self._reason_file.exists() else ""
         if not reason:
@@ -134,14 +154,15 @@ class Slot:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End the worker at once."""
+        """End the worker at once. One that its device's driver holds fast is left to the system."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_KILLED_IS_GONE_AFTER_S)
 
     def status(self) -> dict[str, Any]:
         """For the metrics: see `WorkersCollector`."""
-        up = self._process is not None and self._progress.ready
+        up = self._process is not None and self._progress.ready and not self._killed_for
         return {
             "worker": self.name,
             "device": str(self.device),

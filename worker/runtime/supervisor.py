@@ -17,6 +17,7 @@ from worker.devices import check_cores, parse_devices
 from worker.errors import CrashLoop, SettingsError, StreamError
 from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
 from worker.runtime.names import claim_pool
+from worker.runtime.orphans import end_orphans
 from worker.runtime.slot import Slot
 from worker.settings import Settings
 from worker.stream.connection import connect, eviction_policy
@@ -35,7 +36,8 @@ class Supervisor:
 
     Raises:
         DeviceError: a device string names what this machine has not.
-        SettingsError: a worker found a fault that no restart mends (model, device, metrics port).
+        SettingsError: a worker found a fault that no restart mends (model, device, metrics port), or there is no room
+            for the workers' files.
         CrashLoop: workers died again and again without finishing a frame.
     """
 
@@ -53,9 +55,10 @@ class Supervisor:
         """Start the workers and watch over them; returns when they have drained."""
         with claim_pool(self._settings.line, self._devices) as pool:
             self._slots = [
-                Slot(self._settings, device, name, pool.folder)
-                for device, name in zip(self._devices, pool.names, strict=True)
+                Slot(self._settings, device, name, lock, pool.folder)
+                for device, name, lock in zip(self._devices, pool.names, pool.locks, strict=True)
             ]
+            end_orphans(pool.locks, self._settings.work.drain_timeout_s, self._stop)
             self._check_redis()
             stop_serving = self._serve_metrics(pool.folder)
             try:
