@@ -70,9 +70,11 @@ class Predictor:
     def warm_up(self, max_batch: int) -> None:
         """Run every batch size once, so that no frame waits while the engine prepares for it.
 
+        The largest comes first: what it leaves free in memory, the smaller ones then use.
+
         Raises:
             EngineError: the model does not run on this device.
         """
         height, width = self.bundle.transforms.map_shape
-        for size in range(1, max_batch + 1):
+        for size in range(max_batch, 0, -1):
             self.engine.run(np.zeros((size, 3, height, width), np.float32))
