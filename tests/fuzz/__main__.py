@@ -27,6 +27,8 @@ from fuzz.entries import entry, odd
 from fuzz.line import fuzz_line
 from fuzz.target import USUAL_LIMITS, inspect
 
+_MOST_SAVED = 20
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,7 +49,7 @@ def main() -> int:
         report = targets[name](arguments.seed, arguments.seconds / len(chosen))
         print("\n".join(report.lines()), flush=True)
         found += report.findings
-    for finding in found:
+    for finding in found[:_MOST_SAVED]:
         print("saved", finding.save(arguments.findings))
     return 1 if found else 0
 

@@ -61,9 +61,10 @@ class _Fire:
     def burst(self) -> None:
         """Some more entries, once there is room for them."""
         client, keys = self._pool.client, self._pool.keys
+        self._collect()
         while client.execute_command("XLEN", keys.frames) > _BACKLOG and not self.trouble():
-            self._collect()
             time.sleep(0.01)
+            self._collect()
         for number in itertools.islice(self._numbers, _BURST):
             flat = entry(self._seed, number)
             ahead = number % _AHEAD_EVERY == _AHEAD_EVERY // 2  # a client may choose the id, but only a higher one

@@ -18,9 +18,9 @@ def pixels_only(data: bytes) -> bytes:
     """The PNG without comments, colour profiles and the like, which may unpack to much more than they are.
 
     Raises:
-        ImageError: `damaged` where a checksum is wrong or a chunk is missing or stands twice, `truncated` where the file ends
-            before its end chunk, `unsupported` where it is animated or has absurdly many chunks, `too_large` where
-            its data unpack to much more than its pixels: the decoder would go on to the end, for minutes.
+        ImageError: `damaged` where a checksum is wrong or a chunk is missing or stands twice, `truncated` where the
+            file ends before its end chunk, `unsupported` where it is animated or has absurdly many chunks,
+            `too_large` where its data unpack to much more than its pixels: the decoder would go on for minutes.
     """
     view = memoryview(data)
     kept: list[memoryview] = [view[:8]]
