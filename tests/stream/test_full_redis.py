@@ -33,7 +33,8 @@ def test_a_worker_that_is_started_when_redis_is_full_empties_it(line: Line, limi
     count = fill(line, limits)
     # The least memory that it has: nothing may be added, whatever a worker reads takes yet a little
     limits(line, "maxmemory", "1")
-    # When a new worker comes, with a group and a consumer to make
+    line.do("SCRIPT", "FLUSH")
+    # When a new worker comes, with scripts to load, and a group and a consumer to make
     worker = line.consumer("w1", idle_ms=0)
     worker.show_up()
     first = worker.read(2)
@@ -81,3 +82,16 @@ def test_alerts_are_told_also_when_redis_is_full(line: Line, limits: Any, late: 
     assert store.look().waiting == 0
     assert store.commit("c1", Saved(0, "{}"), [result.id], [alert]) is not None
     assert [one.alert_id for one in feed.read()] == ["a1"]
+
+
+def test_ids_ahead_of_the_clock_are_brought_back_also_when_redis_is_full(line: Line, limits: Any) -> None:
+    worker = line.consumer("w1")
+    line.do("XADD", line.keys.frames, "32503680000000-0", "camera", "c1", "data", "x")
+    limits(line, "maxmemory", "1")
+    (delivery,) = worker.read(1)
+    worker.show_up()
+    assert line.do("EXISTS", line.keys.hold) == 1
+    line.finish(delivery.id)
+    worker.show_up()
+    line.do("CONFIG", "SET", "maxmemory", "0")
+    assert not line.publish().id.startswith("3250")

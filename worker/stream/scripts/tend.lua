@@ -16,6 +16,7 @@ if not delivered then return false end
 
 if redis.call('XLEN', frames) > 0 or redis.call('XPENDING', frames, group)[1] > 0 then
   if not ahead(delivered) then return false end
+  redis.call('DEL', hold) -- a full Redis refuses a SET that comes first, and workers are to empty it: see commit.lua
   redis.call('SET', hold, 1, 'EX', ARGV[3])
   return 'held'
 end
