@@ -54,8 +54,10 @@ def test_a_primary_that_hangs_is_left_and_what_it_does_on_waking_changes_nothing
 
 @pytest.mark.slow
 def test_a_primary_that_is_demoted_while_all_is_well_is_left() -> None:
-    """It lives on and answers reads: nobody may stay with it."""
-    with SentinelTrio() as trio, Traffic(watched_by(trio)) as traffic:
+    """It lives on, takes writes until the Sentinels demote it and answers reads after: nobody may stay with it, and no
+    frame count as published there. For that the heir must be among those that confirm: `wait_replicas` is all of them.
+    """
+    with SentinelTrio(replicas=1) as trio, Traffic(watched_by(trio)) as traffic:
         traffic.wait_for_more()
         old = trio.failover()
         traffic.wait_for_more()
