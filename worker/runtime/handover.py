@@ -50,6 +50,9 @@ class Judged:
     result: Result
 
 
+Ready = Prepared | Judged | Dead
+"""What the reader hands on."""
+
 Ending = Inferred | Judged | Dead
 """What the publisher brings to its end."""
 

@@ -10,7 +10,7 @@ from worker.errors import FrameError
 from worker.inference.decode import decode
 from worker.inference.health import ImageChecks, picture_digest
 from worker.inference.predictor import Predictor
-from worker.runtime.handover import Judged, Prepared
+from worker.runtime.handover import Judged, Prepared, Ready
 from worker.runtime.verdict import Origin, invalid, lateness_ms, too_late
 from worker.settings import Settings
 from worker.stream.commit import Dead
@@ -31,7 +31,7 @@ class Preparer:
         self._predictor = predictor
         self._origin = origin
 
-    def __call__(self, delivery: Delivery) -> Prepared | Judged | Dead:
+    def __call__(self, delivery: Delivery) -> Ready:
         """Prepared for the device; judged where it is too late or may not be trusted; dead where it is no picture."""
         try:
             if delivery.attempts > self._max_attempts:

@@ -12,12 +12,11 @@ from itertools import islice
 import structlog
 
 from worker.errors import StreamUnavailable
-from worker.runtime.handover import Ending, HandOver, InHand, Judged, Prepared
+from worker.runtime.handover import Ending, HandOver, InHand, Judged, Prepared, Ready
 from worker.runtime.prepare import Preparer
 from worker.runtime.retry import Outage
 from worker.runtime.verdict import Origin, invalid
 from worker.settings import Settings
-from worker.stream.commit import Dead
 from worker.stream.consume import Delivery, FrameConsumer
 from worker.stream.frozen import FrozenCameras, Shown
 
@@ -26,6 +25,7 @@ log = structlog.get_logger()
 _RENEWALS_PER_LEASE = 3
 _SWEEPS_PER_LEASE = 4
 _LONGEST_SWEEP_PAUSE_S = 2.0  # what a dead worker left is taken over so long after its lease at most
+_LOOK_AT_ONCE = 8  # frames: enough to make the call cheap, and no large batch waits for its last frame
 _SHOW_UP_EVERY_S = 3.0  # well under alerts.worker_down_s
 
 
@@ -44,7 +44,7 @@ class Reader:
         to_publisher: HandOver[list[Ending]],
         stamp: Callable[[], None],
     ) -> None:
-        self._max_batch = settings.batch.max_batch
+        self._look_at_once = min(settings.batch.max_batch, _LOOK_AT_ONCE)
         self._frozen_after = settings.watch.frozen_after
         self._work = settings.work
         self._consumer = consumer
@@ -75,21 +75,21 @@ class Reader:
                     continue
                 self._hand_on(pool.map(self._prepare, deliveries))
 
-    def _hand_on(self, ready: Iterable[Prepared | Judged | Dead]) -> None:
-        """Pass frames on as they get ready, a batch at a time: then one look at the cameras serves them all."""
-        for batch in _batches(self._alive(ready), self._max_batch):
+    def _hand_on(self, ready: Iterable[Ready]) -> None:
+        """Pass frames on as they get ready, a few at a time, so that one look at their cameras serves them all."""
+        for batch in _batches(self._alive(ready), self._look_at_once):
             for item in self._without_frozen(batch):
                 if isinstance(item, Prepared):
                     self._to_device.put(item, self._keep_alive)
                 else:
                     self._to_publisher.put([item], self._keep_alive)
 
-    def _alive(self, ready: Iterable[Prepared | Judged | Dead]) -> Iterator[Prepared | Judged | Dead]:
+    def _alive(self, ready: Iterable[Ready]) -> Iterator[Ready]:
         for item in ready:
             self._keep_alive()  # a read may hold many large images
             yield item
 
-    def _without_frozen(self, batch: list[Prepared | Judged | Dead]) -> list[Prepared | Judged | Dead]:
+    def _without_frozen(self, batch: list[Ready]) -> list[Ready]:
         """The same frames; those of a frozen camera are judged, so that no model looks at them."""
         shown = {item.frame.id: item for item in batch if isinstance(item, Prepared) and item.digest}
         started = time.perf_counter()
@@ -173,6 +173,6 @@ class Reader:
         return deliveries
 
 
-def _batches(ready: Iterator[Prepared | Judged | Dead], size: int) -> Iterator[list[Prepared | Judged | Dead]]:
+def _batches(ready: Iterator[Ready], size: int) -> Iterator[list[Ready]]:
     while batch := list(islice(ready, size)):
         yield batch
