@@ -215,7 +215,7 @@ def worker_files(slot: str) -> dict[str, int]:
 
     prometheus_client takes a file's size as it finds it, so that one with room never has to grow.
     """
-    return {f"counter_{slot}.db": 2**18, f"histogram_{slot}.db": 3 * 2**20}
+    return {f"counter_{slot}.db": 2**20, f"histogram_{slot}.db": 3 * 2**20}
 
 
 def merged_registry(folder: Path) -> CollectorRegistry:

@@ -32,7 +32,8 @@ COMMAND = [sys.executable, "-m", "worker", "run"]
 
 
 def environment(url: str, **values: object) -> dict[str, str]:
-    """For a worker pool: settings by their dotted names with `__` for dots; None leaves one out."""
+    """For a worker pool: settings by their dotted names with `__` for dots, None leaves one out; in capitals other
+    variables."""
     defaults = {
         "line": "test",
         "redis__url": url,
@@ -43,14 +44,18 @@ def environment(url: str, **values: object) -> dict[str, str]:
         "work__backoff_s": 0.1,
         "log__format": "json",
     }
-    chosen = {f"LINE_{name.upper()}": str(value) for name, value in (defaults | values).items() if value is not None}
+    chosen = {_variable(name): str(value) for name, value in (defaults | values).items() if value is not None}
     return inherited_environment() | chosen
 
 
-class Pool:
-    """Started at once; a context manager that leaves no process behind."""
+def _variable(name: str) -> str:
+    return name if name.isupper() else f"LINE_{name.upper()}"
 
-    def __init__(self, url: str, folder: Path, **values: object) -> None:
+
+class Pool:
+    """Started at once; a context manager that leaves no process behind. `before` is what runs the command."""
+
+    def __init__(self, url: str, folder: Path, *, before: Sequence[str] = (), **values: object) -> None:
         self.keys = LineKeys("test")
         self.settings = settings_for(url)
         self.client = connect(self.settings)
@@ -59,7 +64,11 @@ class Pool:
         self._seq = 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                COMMAND, env=environment(url, **values), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*before, *COMMAND],
+                env=environment(url, **values),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self._seen: set[int] = set()
 
