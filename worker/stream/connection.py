@@ -114,20 +114,17 @@ def connect(settings: Settings) -> Client:
     """
     address = settings.redis.address()
     tls = certificates(settings.redis) if address.tls else {}
-    options = _time_outs(settings.redis) | tls | credentials(settings.redis)
-    if address.kind != "unix":
-        options["socket_keepalive"] = True
+    options = _time_outs(settings.redis) | tls
     if address.kind == "unix":
         where: dict[str, Any] = {"connection_class": UnixDomainSocketConnection, "path": address.path}
     elif address.kind == "server":
         host, port = address.nodes[0]
         where = {"connection_class": SSLConnection if tls else Connection, "host": host, "port": port}
+        where["socket_keepalive"] = True
     else:
-        # Where the primary is takes one short answer: a node that does not give it at once is passed over.
-        brief = options | {"socket_timeout": settings.redis.connect_timeout_s}
         where = {"connection_class": LocatedSSLConnection if tls else LocatedConnection}
-        where["locator"] = _locator(settings, brief)
-    client = Client.from_pool(ConnectionPool(**where, **options, db=address.db))
+        where |= {"locator": _locator(settings, options), "socket_keepalive": True}
+    client = Client.from_pool(ConnectionPool(**where, **options, **credentials(settings.redis), db=address.db))
     assert isinstance(client, Client)
     return client
 
@@ -148,11 +145,12 @@ def _time_outs(settings: RedisSettings) -> dict[str, Any]:
 
 def _locator(settings: Settings, options: dict[str, Any]) -> Locator:
     address = settings.redis.address()
+    # Where the primary is takes one short answer: a node that does not give it at once is passed over.
+    options = options | {"socket_timeout": settings.redis.connect_timeout_s}
     if address.kind == "cluster":
+        options |= credentials(settings.redis)
         return ClusterLocator(LineKeys(settings.line).frames, address.nodes, address.tls, options)
-    without_login = {name: value for name, value in options.items() if name not in credentials(settings.redis)}
-    sentinel = without_login | sentinel_credentials(settings.redis)
-    return SentinelLocator(address.service, address.nodes, address.tls, sentinel)
+    return SentinelLocator(address.service, address.nodes, address.tls, options | sentinel_credentials(settings.redis))
 
 
 @contextmanager
