@@ -6,12 +6,14 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from worker.errors import StreamUnavailable
 from worker.settings import Settings
 from worker.types import Verdict
 
 from .line_of_frames import Line, dead, finished
 
 WORKERS = ("w1", "w2")
+YEAR_3000_MS = 32_503_680_000_000
 workers = st.sampled_from(WORKERS)
 picks = st.integers(0, 99)
 
@@ -31,12 +33,17 @@ class Walk(RuleBasedStateMachine):
         self.came: set[str] = set()
         self.evicted = 0
         self.refused = 0
+        self.ahead = 0
         self.ended: list[str] = []
         self.deleted: set[str] = set()  # from outside, and nobody has noticed yet
 
     @rule(policy=st.sampled_from(["drop-oldest", "plain"]), camera=st.sampled_from(["c1", "c2"]))
     def publish(self, policy: str, camera: str) -> None:
-        published = self.publishers.get(policy, self.line).publish(camera)
+        try:
+            published = self.publishers.get(policy, self.line).publish(camera)
+        except StreamUnavailable:  # ids are ahead of the clock: it is told to wait
+            assert self.ahead
+            return
         self.evicted += published.evicted
         if published.status == "dropped":
             self.refused += 1
@@ -46,6 +53,17 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def foreign(self) -> None:
         self.came.add(self.line.foreign())
+
+    @rule()
+    def foreign_ahead_of_the_clock(self) -> None:
+        """A client names an id of the year 3000; all later ones are behind it until a worker brings them back."""
+        self.ahead += 1
+        fields = ("camera", "evil", "data", "x")
+        self.came.add(self.line.do("XADD", self.line.keys.frames, f"{YEAR_3000_MS + self.ahead}-0", *fields).decode())
+
+    @rule(name=workers)
+    def show_up(self, name: str) -> None:
+        self.workers[name].show_up()
 
     @rule(name=workers, count=st.integers(1, 3))
     def read(self, name: str, count: int) -> None:
@@ -126,6 +144,8 @@ class Walk(RuleBasedStateMachine):
         assert len(self.ended) == sum(books.verdicts.values()) + books.dead
         assert books.dropped.get("drop-newest", 0) == self.refused
         assert set(self.ended) <= self.came
+        worker.show_up()
+        assert int(line.publish().id.split("-")[0]) < YEAR_3000_MS
         line.close()
 
 
