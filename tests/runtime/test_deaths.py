@@ -130,6 +130,15 @@ def test_a_stopped_worker_is_killed_as_hung_and_replaced(redis_url: str, tmp_pat
         assert {dict(labels)["reason"]: count for labels, count in restarts.items()} == {"crash": 0, "hang": 1}
 
 
+def test_a_worker_that_hangs_does_not_hold_up_the_drain(redis_url: str, tmp_path: Path) -> None:
+    with Pool(redis_url, tmp_path, work__hang_timeout_s=2, work__drain_timeout_s=60) as pool:
+        pool.ready()
+        os.kill(pool.workers()[0], signal.SIGSTOP)
+        pool.process.terminate()
+        assert pool.process.wait(30) == 0
+        assert "hung" in pool.log.read_text()
+
+
 def test_a_supervisor_that_was_stopped_does_not_take_its_workers_for_hung(
     redis_url: str, tmp_path: Path, jpegs: list[bytes]
 ) -> None:

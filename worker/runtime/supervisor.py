@@ -50,6 +50,7 @@ class Supervisor:
         for device in self._devices:
             check_cores(device)
         self._slots: list[Slot] = []
+        self._woke = 0.0
 
     def run(self) -> None:
         """Start the workers and watch over them; returns when they have drained."""
@@ -72,16 +73,16 @@ class Supervisor:
         return [slot.status() for slot in self._slots]
 
     def _watch(self) -> None:
-        looked = woke = time.monotonic()
+        looked = self._woke = time.monotonic()
         while not self._stop.is_set():
             now = time.monotonic()
             if now - looked > _ASLEEP_S:
-                woke = now
+                self._woke = now
             looked = now
             for slot in self._slots:
                 if ended := slot.ended():
                     self._judge(slot, *ended)
-                slot.kill_if_hung(woke)
+                slot.kill_if_hung(self._woke)
                 slot.start_when_due()
                 slot.measure()
             self._stop.wait(_TICK_S)
@@ -97,11 +98,13 @@ class Supervisor:
             )
 
     def _drain(self) -> None:
-        """Ask all workers to finish what they have in hand; kill those that take too long."""
+        """Ask all workers to finish what they have in hand; kill those that hang or take too long."""
         for slot in self._slots:
             slot.terminate()
         deadline = time.monotonic() + self._settings.work.drain_timeout_s
         while any(slot.running and slot.ended() is None for slot in self._slots) and time.monotonic() < deadline:
+            for slot in self._slots:
+                slot.kill_if_hung(self._woke)
             time.sleep(_TICK_S / 4)
         for slot in self._slots:
             if slot.running:
