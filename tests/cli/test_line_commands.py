@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,25 @@ def test_the_ledger_for_people_balances(run: Run, line: Line) -> None:
     rows = dict(row.strip().rsplit(maxsplit=1) for row in run("ledger").output.splitlines())
     assert rows == {
         "produced": "3", "OK": "3", "NG": "0", "INVALID": "0", "LATE": "0", "dead": "0", "backlog": "0",
-        "difference": "0",
+        "in work": "0", "difference": "0",
     }  # fmt: skip
+
+
+def test_the_cameras_of_the_ledger_add_up_to_the_line(run: Run, line: Line) -> None:
+    for camera, verdict in (("c1", Verdict.OK), ("c2", Verdict.NG), ("c2", Verdict.OK)):
+        line.verdict(camera, verdict)
+    line.dead("c2")
+    line.dead("c3", "too_small")
+    books = json.loads(run("ledger", "--json").output)
+    totals = Counter(
+        {f"verdict:{name}": count for name, count in books["verdicts"].items() if count} | {"dead": books["dead"]}
+    )
+    found = Counter[str]()
+    for counts in books["cameras"].values():
+        for what, count in counts.items():
+            found["dead" if what.startswith("dead:") else what] += count
+    assert found == totals
+    assert books["cameras"]["c2"] == {"verdict:NG": 1, "verdict:OK": 1, "dead:truncated": 1}
 
 
 def test_the_ledger_of_an_unused_line_is_all_zero(run: Run) -> None:

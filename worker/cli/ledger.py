@@ -15,7 +15,9 @@ from worker.settings import Settings
 Examples:
   line-worker ledger                    the books, for people
   line-worker ledger --json             the same for programs
-  line-worker ledger --json | jq .ledger_difference"""
+  line-worker ledger --json | jq .ledger_difference
+  line-worker ledger --json | jq '.cameras.c1'       what became of one camera's frames
+  until line-worker ledger --json | jq -e '.backlog == 0'; do sleep 1; done    wait until all are done"""
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @settings_options()
@@ -33,7 +35,7 @@ def ledger(settings: Settings, as_json: bool) -> None:
         lines += [(f"  {verdict}", count) for verdict, count in books.verdicts.items()]
         lines += [("  dead", books.dead)]
         lines += [(f"  dropped: {reason}", count) for reason, count in books.dropped.items()]
-        lines += [("  backlog", books.backlog), ("difference", books.difference)]
+        lines += [("  backlog", books.backlog), ("    in work", books.pending), ("difference", books.difference)]
         for name, count in lines:
             click.echo(f"{name:<28}{count:>12,}")
         if books.uncounted:
