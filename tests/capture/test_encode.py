@@ -57,6 +57,15 @@ def test_a_file_keeps_its_encoding_when_it_is_cropped() -> None:
     assert (unpack(encoded.data) == PIXELS[:8, :8]).all()
 
 
+@pytest.mark.parametrize("encoding", [Encoding.JPEG, Encoding.PNG])
+def test_a_damaged_file_passes_as_it_is_so_that_the_line_sees_the_damage(encoding: Encoding) -> None:
+    data = bytearray(encode(PICTURE, EncodeOptions(encoding)).data)
+    middle = len(data) // 2
+    data[middle : middle + 300] = bytes(300)
+    picture = Picture(1, "x", data=bytes(data), encoding=encoding)
+    assert encode(picture, EncodeOptions(crop=Box(0, 0, 8, 8))).data == bytes(data)
+
+
 def test_a_crop_out_of_the_picture_is_refused() -> None:
     with pytest.raises(SourceError, match="crop 30,0,20,10 reaches out of picture x, which is 40x30"):
         encode(PICTURE, EncodeOptions(crop=Box(30, 0, 20, 10)))

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from worker.capture.source import BgrImage, Picture
-from worker.errors import SourceError
-from worker.types import Encoding
+from worker.errors import ImageError, SourceError
+from worker.inference import decode as inspection
+from worker.settings import LimitSettings
+from worker.types import Encoding, Frame
 
+_ANY_SIZE = LimitSettings(max_bytes=2**40, max_pixels=2**30, min_side=1)  # a crop may make it fit the line's limits
 _SUFFIX = {Encoding.JPEG: ".jpg", Encoding.PNG: ".png", Encoding.WEBP: ".webp", Encoding.BMP: ".bmp"}
 
 
@@ -109,9 +112,17 @@ def encode(picture: Picture, options: EncodeOptions) -> Encoded:
 
 
 def decode(data: bytes) -> BgrImage | None:
-    """H×W×3 BGR uint8 of an image file's bytes, turned as its EXIF says; None where they are not an image."""
+    """H×W×3 BGR uint8 of an image file's bytes, turned as its EXIF says; None where they are not a sound image.
+
+    What the line takes is decoded as the line does it, so that cropping does not make a damaged file look sound.
+    """
     if not data:
         return None
+    if kind := Encoding.of(data):
+        try:
+            return np.ascontiguousarray(inspection.decode(Frame("", data, kind), _ANY_SIZE)[..., ::-1])
+        except ImageError:
+            return None
     try:
         image: BgrImage | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # for one, more pixels than OpenCV allows
