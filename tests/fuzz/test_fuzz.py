@@ -34,7 +34,7 @@ def show(report: Report) -> str:
 
 @pytest.mark.slow
 def test_no_input_harms_the_decoder() -> None:
-    report = fuzz_decoding(SEED, 20)
+    report = fuzz_decoding(SEED, 30)
     assert not report.findings, show(report)
     # And the inputs are good ones: many pictures get through to the pixels, many are refused, in many ways
     reasons = report.reasons()
@@ -45,7 +45,7 @@ def test_no_input_harms_the_decoder() -> None:
 
 @pytest.mark.slow
 def test_no_entry_harms_the_line() -> None:
-    report = fuzz_line(SEED, 20)
+    report = fuzz_line(SEED, 30)
     assert not report.findings, show(report)
     assert report.executions > 300, show(report)
     assert {"OK", "NG", "damaged", "bad_field"} <= report.outcomes.keys(), show(report)
