@@ -34,12 +34,8 @@ CAMERAS = 2
 SIZE = 480  # pixels, of each side
 BROKEN_FPS = 2.0
 LAST_RESULTS = 20  # whose latencies are taken at a look
-SETTINGS = {
-    "queue__max_frames": 200,
-    "keep__results": 500,
-    "keep__alerts": 50,
-    "keep__dead": 50,
-}
+DRAIN_TIMEOUT_S = 1_200.0
+KEPT = {"keep__results": 1_000, "keep__alerts": 50, "keep__dead": 50}
 
 
 def main() -> None:
@@ -58,6 +54,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--warmup-minutes", type=float, default=5.0, help="what may grow (default: 5)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between looks (default: 5)")
     parser.add_argument("--model", type=Path, default=MODEL, help="the model folder (default: the demo's)")
+    parser.add_argument("--queue-frames", type=int, default=1_000, help="that wait or are in work (default: 1000)")
     parser.add_argument("--report", type=Path, help="write figures and samples to this file as JSON")
     return parser.parse_args()
 
@@ -70,7 +67,7 @@ def soak(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     with (
         EmbeddedRedis("--appendonly", "yes", "--dir", str(data)) as server,
         redis.Redis.from_url(server.url) as client,
-        RunningLine(server.url, scratch, model=options.model, **SETTINGS) as line,
+        RunningLine(server.url, scratch, model=options.model, queue__max_frames=options.queue_frames, **KEPT) as line,
     ):
         line.start_workers("--metrics-port", str(port))
         line.start("alerts", "alerts")
@@ -79,7 +76,7 @@ def soak(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         samples = watch.follow(options.minutes * 60, options.every)
         for name in ("cameras", "broken"):
             line.stop(name)
-        line.wait_until(lambda: line.ledger().backlog == 0, 120, "every frame is inspected")
+        line.wait_until(lambda: line.ledger().backlog == 0, DRAIN_TIMEOUT_S, "every frame is inspected")
         books = line.ledger()
         deaths = line.events("run", "worker died")
     report = judge(samples, options.warmup_minutes * 60)

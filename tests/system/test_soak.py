@@ -12,7 +12,7 @@ PROCESSES = {"redis", "run", "alerts", "cameras", "broken", "worker 0", "worker 
 
 
 def test_a_short_soak_reports_every_process(small_model: Path, tmp_path: Path) -> None:
-    options = ["--minutes", "0.2", "--warmup-minutes", "0.1", "--every", "1", "--model", str(small_model)]
+    options = ["--minutes", "0.2", "--warmup-minutes", "0.1", "--every", "1", "--queue-frames", "100"]
     report_file = tmp_path / "soak.json"
     done = subprocess.run(
         [*COMMAND, *options, "--report", str(report_file)], capture_output=True, text=True, check=False
