@@ -17,6 +17,9 @@ from worker.stream.keys import LineKeys
 from worker.stream.publish import FramePublisher
 from worker.types import Frame
 
+FOREIGN = "foreign"
+"""The camera that is any Redis client; it may publish a number twice."""
+
 
 @dataclass
 class Account:
@@ -79,8 +82,8 @@ class ForeignCamera(threading.Thread):
     def __init__(
         self, settings: Settings, keys: LineKeys, pictures: Pictures, stop: threading.Event, fps: float
     ) -> None:
-        super().__init__(name="foreign", daemon=True)
-        self.account = Account("foreign")
+        super().__init__(name=FOREIGN, daemon=True)
+        self.account = Account(FOREIGN)
         self.garbage: list[list[str | bytes]] = []
         self._settings = settings
         self._replicas = settings.redis.wait_replicas
@@ -100,7 +103,7 @@ class ForeignCamera(threading.Thread):
         if self.garbage:
             return self.garbage.pop()
         self._seq += 1
-        return ["camera", "foreign", "seq", str(self._seq), "data", self._pictures.frame(self._seq)]
+        return ["camera", FOREIGN, "seq", str(self._seq), "data", self._pictures.frame(self._seq)]
 
     def _publish(self, client: Client, fields: list[str | bytes]) -> None:
         at = time.time()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cameras import ForeignCamera
+from cameras import FOREIGN, ForeignCamera
 from pictures import FAILER, HANGER, KILLER, bomb, trap
 from servers import SentinelRedis, SingleRedis
 from stack import Stack
@@ -210,6 +210,12 @@ def consumer_deleted(scene: Scene) -> Iterator[None]:
     yield
 
 
+@fault("append-only file rewritten", needs=(SingleRedis,))
+def file_rewritten(scene: Scene) -> Iterator[None]:
+    scene.redis.client.execute_command("BGREWRITEAOF")
+    yield
+
+
 @fault("Redis out of memory (OOM)", (0.5, 3.0), needs=(SingleRedis,))
 def out_of_memory(scene: Scene) -> Iterator[None]:
     scene.redis.client.config_set("maxmemory", 1_000_000)
@@ -274,14 +280,14 @@ def poison(scene: Scene) -> Iterator[None]:
     scene.foreign.garbage += [
         ["nonsense", "1"],
         ["camera", "no such/camera", "data", picture],
-        ["camera", "foreign"],
-        ["camera", "foreign", "data", ""],
-        ["camera", "foreign", "data", "this is no picture"],
-        ["camera", "foreign", "data", picture[: len(picture) // 2]],
-        ["camera", "foreign", "data", picture, "encoding", "gif"],
-        ["camera", "foreign", "data", picture, "seq", "one"],
-        ["camera", "foreign", "data", picture, "data", picture],
-        ["camera", "foreign", "data", bytes(64 * 64), "encoding", "bgr8", "width", "64", "height", "64"],
+        ["camera", FOREIGN],
+        ["camera", FOREIGN, "data", ""],
+        ["camera", FOREIGN, "data", "this is no picture"],
+        ["camera", FOREIGN, "data", picture[: len(picture) // 2]],
+        ["camera", FOREIGN, "data", picture, "encoding", "gif"],
+        ["camera", FOREIGN, "data", picture, "seq", "one"],
+        ["camera", FOREIGN, "data", picture, "data", picture],
+        ["camera", FOREIGN, "data", bytes(64 * 64), "encoding", "bgr8", "width", "64", "height", "64"],
         [name for number in range(500) for name in (f"field{number}", "x")],
     ]
     yield
@@ -289,23 +295,23 @@ def poison(scene: Scene) -> Iterator[None]:
 
 @fault("decompression bombs")
 def bombs(scene: Scene) -> Iterator[None]:
-    scene.foreign.garbage += [["camera", "foreign", "data", bomb(), "encoding", "png"]] * 5
+    scene.foreign.garbage += [["camera", FOREIGN, "data", bomb(), "encoding", "png"]] * 5
     yield
 
 
 @fault("frames that abort the process")
 def killers(scene: Scene) -> Iterator[None]:
-    scene.foreign.garbage += [["camera", "foreign", "part_id", "killer", "data", trap(KILLER)]]
+    scene.foreign.garbage += [["camera", FOREIGN, "part_id", "killer", "data", trap(KILLER)]]
     yield
 
 
 @fault("frames that fail in the device")
 def failers(scene: Scene) -> Iterator[None]:
-    scene.foreign.garbage += [["camera", "foreign", "part_id", "failer", "data", trap(FAILER)]] * 3
+    scene.foreign.garbage += [["camera", FOREIGN, "part_id", "failer", "data", trap(FAILER)]] * 3
     yield
 
 
 @fault("frames that hang the device")
 def hangers(scene: Scene) -> Iterator[None]:
-    scene.foreign.garbage += [["camera", "foreign", "part_id", "hanger", "data", trap(HANGER)]]
+    scene.foreign.garbage += [["camera", FOREIGN, "part_id", "hanger", "data", trap(HANGER)]]
     yield

@@ -6,9 +6,10 @@ import bisect
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from cameras import Account
+from cameras import FOREIGN, Account
 from witness import Witness
 
 from worker.stream.ledger import Ledger
@@ -36,9 +37,13 @@ class Window:
 
 @dataclass
 class Judgement:
-    """What was found. `lost`: accepted and nowhere; `doubled`: ended twice, or one number under two ids."""
+    """What was found, by entry ids. `lost`: accepted and nowhere; `doubled`: ended twice, or one number under two ids.
 
-    published: int
+    An evicted frame leaves nothing behind but its count under its camera. So where a camera misses more frames than
+    were evicted, all that it misses are in `lost`.
+    """
+
+    published: list[str]
     refused: int
     unknown: int
     lost: list[str]
@@ -54,6 +59,10 @@ class Judgement:
     alerts: int
     wrongs: list[str] = field(default_factory=list)
 
+    def summary(self) -> dict[str, Any]:
+        """All figures, with the number of frames in the place of their ids but for the few that should not be."""
+        return asdict(self) | {"published": len(self.published), "lost": self.lost[:100], "doubled": self.doubled[:100]}
+
     @property
     def passed(self) -> bool:
         """Whether every promise was kept."""
@@ -65,16 +74,12 @@ def judge(accounts: Sequence[Account], witness: Witness, books: Ledger) -> Judge
     accepted = {entry_id: account.camera for account in accounts for entry_id in account.accepted}
     unknown = sum(account.unknown for account in accounts)
     missing = Counter(camera for entry_id, camera in accepted.items() if entry_id not in witness.ends)
-    # An evicted frame leaves no entry behind, only its count under its camera.
     evicted = {camera: counts.get("dropped:drop-oldest", 0) for camera, counts in books.cameras.items()}
-    lost = [
-        f"{camera}: {missing[camera] - evicted.get(camera, 0)} missing that were not evicted"
-        for camera in sorted(missing)
-        if missing[camera] > evicted.get(camera, 0)
-    ]
+    short = {camera for camera, count in missing.items() if count > evicted.get(camera, 0)}
+    lost = [entry_id for entry_id, camera in accepted.items() if camera in short and entry_id not in witness.ends]
     strangers = sum(1 for entry_id in witness.ends if entry_id not in accepted)
     judgement = Judgement(
-        published=len(accepted),
+        published=list(accepted),
         refused=sum(account.refused for account in accounts),
         unknown=unknown,
         lost=lost,
@@ -98,8 +103,8 @@ def judge(accounts: Sequence[Account], witness: Witness, books: Ledger) -> Judge
 def _doubled(witness: Witness) -> list[str]:
     twice = [frame for frame, times in witness.ends.items() if times > 1]
     for (camera, seq), frames in witness.numbers.items():
-        if camera != "foreign" and seq and len(frames) > 1:
-            twice.append(f"{camera} #{seq}: {sorted(frames)}")
+        if camera != FOREIGN and seq and len(frames) > 1:
+            twice += sorted(frames)[1:]
     return twice
 
 

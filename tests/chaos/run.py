@@ -110,10 +110,9 @@ class _Chaos:
         self._come_to_rest()
         witness = self._final_witness()
         judgement = judge(self._accounts, witness, self._stack.ledger())
-        published = sorted(at for account in self._accounts for at in account.accepted.values())
-        table = rows(self._windows, witness.results, published)
+        table = rows(self._windows, witness.results, judgement)
         self._say(show(table, judgement))
-        self._say(str(judgement))
+        self._say(str(judgement.summary()))
         more = {
             "topology": self._options.topology,
             "engine": self._options.engine,
