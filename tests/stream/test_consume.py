@@ -140,6 +140,23 @@ def test_a_deleted_frame_is_counted_once_also_when_the_queue_ran_empty_meanwhile
     assert books.backlog_bytes == 0
 
 
+def test_a_frame_deleted_in_work_is_counted_also_where_its_lease_is_renewed(line: Line) -> None:
+    # Given two frames in hand, of which someone deletes one
+    ids = [line.publish().id, line.publish().id]
+    worker = line.consumer("w1")
+    worker.read(2)
+    line.do("XDEL", line.keys.frames, ids[0])
+    # When their leases are renewed and both get a verdict
+    worker.renew(ids)
+    worker.renew(ids)
+    line.finish(*ids)
+    # Then each has one end: Redis 7 took the deleted one off the pending list when it was renewed
+    books = line.books()
+    assert books.verdicts["OK"] + books.dropped.get("deleted", 0) == 2
+    assert (books.produced, books.backlog, books.pending, books.backlog_bytes) == (2, 0, 0, 0)
+    assert len(line.results()) == books.verdicts["OK"]
+
+
 def test_a_verdict_on_a_frame_deleted_meanwhile_still_counts_once(line: Line) -> None:
     ids = [line.publish().id, line.publish().id]
     line.consumer("w1").read(2)

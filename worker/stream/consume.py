@@ -43,6 +43,7 @@ class FrameConsumer:
         self._recover = Script(client, "frames.lua", "recover.lua")
         self._join_group = Script(client, "join.lua")
         self._leave = Script(client, "leave.lua")
+        self._renew = Script(client, "frames.lua", "renew.lua")
         self._tend = Script(client, "frames.lua", "tend.lua")
         self._publish = publish_script(client)
 
@@ -107,7 +108,7 @@ class FrameConsumer:
         """Say that these frames are still in work here, so that nobody takes them over."""
         if ids:
             with self._bearing_no_group():  # then there is no lease either: the frames are delivered again anyway
-                self._client.execute_command("XCLAIM", self._keys.frames, GROUP_INSPECT, self.name, 0, *ids, "JUSTID")
+                self._renew(self._books(), [GROUP_INSPECT, self.name, *ids])
 
     def leave(self) -> None:
         """Remove this consumer from the group, unless frames are pending under its name."""
@@ -140,13 +141,9 @@ class FrameConsumer:
             log.error("some client used an entry id far in the future; publishers wait until the queue is empty")
 
     def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
-        keys = self._keys
         reply = None
         with self._bearing_no_group(self._join):
-            reply = self._recover(
-                [keys.frames, keys.ledger, keys.cameras, keys.sizes],
-                [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1],
-            )
+            reply = self._recover(self._books(), [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1])
         if reply is None:
             return None
         next_cursor, found = reply
@@ -155,6 +152,10 @@ class FrameConsumer:
             return None
         entry_id, flat, attempts = found[0]
         return Delivery(entry_id.decode(), flat, attempts)
+
+    def _books(self) -> list[str]:
+        """The keys of a script that may find a frame gone, and counts it."""
+        return [self._keys.frames, self._keys.ledger, self._keys.cameras, self._keys.sizes]
 
 
 def consumer_count(client: Client, keys: LineKeys) -> int:

@@ -58,6 +58,13 @@ local function settle(frames, group, ledger, sizes, id)
   end
 end
 
+-- Ends a frame that was deleted from outside while it was in work.
+local function bury_deleted(frames, group, ledger, cameras, sizes, id)
+  redis.call('XACK', frames, group, id)
+  count(ledger, cameras, '?', 'dropped:deleted', 'dropped:deleted')
+  settle(frames, group, ledger, sizes, id)
+end
+
 -- A flat reply as a table by names.
 local function by_name(flat)
   local named = {}

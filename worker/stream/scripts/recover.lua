@@ -12,12 +12,6 @@ local group, consumer, scope, idle, cursor, most = ARGV[1], ARGV[2], ARGV[3], AR
 local wrong = wrong_type({stream = {frames}, hash = {ledger, cameras, sizes}})
 if wrong then return wrong end
 
-local function bury_deleted(id)
-  redis.call('XACK', frames, group, id)
-  count(ledger, cameras, '?', 'dropped:deleted', 'dropped:deleted')
-  settle(frames, group, ledger, sizes, id)
-end
-
 local next_cursor, ids = '0-0', {}
 if scope == 'own' then
   for _, pending in ipairs(redis.call('XPENDING', frames, group, '-', '+', most, consumer)) do
@@ -26,7 +20,7 @@ if scope == 'own' then
 else
   local reply = redis.call('XAUTOCLAIM', frames, group, consumer, idle, cursor, 'COUNT', most, 'JUSTID')
   next_cursor, ids = reply[1], reply[2]
-  for _, id in ipairs(reply[3] or {}) do bury_deleted(id) end
+  for _, id in ipairs(reply[3] or {}) do bury_deleted(frames, group, ledger, cameras, sizes, id) end
   if #ids == 0 then ids = {first_orphan(frames, group)} end
 end
 
@@ -39,7 +33,7 @@ for _, id in ipairs(ids) do
     redis.call('XCLAIM', frames, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
     found[#found + 1] = {id, entry[2], deliveries}
   else
-    bury_deleted(id)
+    bury_deleted(frames, group, ledger, cameras, sizes, id)
   end
 end
 return {next_cursor, found}
