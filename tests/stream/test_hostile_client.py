@@ -13,6 +13,7 @@ from redis_servers import free_ports
 from worker.errors import StreamUnavailable
 from worker.settings import Settings
 from worker.stream.consume import FrameConsumer
+from worker.stream.frozen import FrozenCameras, Shown
 from worker.types import Verdict
 
 from .guarded import GuardedRedis
@@ -164,6 +165,20 @@ def test_ids_are_not_brought_back_while_a_deleted_frame_has_its_end_to_come(line
     line.do("DEL", line.keys.hold)  # it would go by itself in seconds
     assert not line.publish().id.startswith("3250")
     assert line.books().dropped == {"deleted": 1}
+
+
+def test_one_id_far_ahead_does_not_end_the_watch_for_frozen_cameras(line: Line) -> None:
+    worker, cameras = line.consumer("w1"), FrozenCameras(line.client, line.keys, limit=3)
+    # Given a frame of the year 3000 under a camera's name, which a worker looked at
+    line.do("XADD", line.keys.frames, IN_YEAR_3000, "camera", "c1", "data", "x")
+    worker.read(1)
+    cameras.frozen([Shown(IN_YEAR_3000, "c1", "ee")])
+    line.finish(IN_YEAR_3000)
+    # When the ids are back and the camera freezes, then it is told all the same
+    worker.show_up()
+    shown = [Shown(line.publish().id, "c1", "aa") for _ in range(4)]
+    assert cameras.frozen(shown) == [False, False, True, True]
+    drain(line, worker)
 
 
 def test_a_clock_that_was_set_back_a_little_is_no_foreign_id(line: Line) -> None:

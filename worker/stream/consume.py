@@ -132,7 +132,8 @@ class FrameConsumer:
         self._join_group([self._keys.frames], [GROUP_INSPECT, "0", self.name])
 
     def _bring_ids_back(self) -> None:
-        done = self._tend([self._keys.frames, self._keys.hold], [GROUP_INSPECT, _IDS_AHEAD_MS, _HOLD_S])
+        keys = [self._keys.frames, self._keys.hold, self._keys.pictures]
+        done = self._tend(keys, [GROUP_INSPECT, _IDS_AHEAD_MS, _HOLD_S])
         if done == b"healed":
             log.error(
                 "some client used an entry id far in the future; ids follow the clock again", line=self._keys.line

@@ -1,11 +1,12 @@
 -- Brings entry ids back that run far ahead of the clock: any client may name the id of its entry, and after one in the
 -- year 3000 all later ones are behind it, after the last possible one there is no later one.
--- KEYS: frames, hold
+-- KEYS: frames, hold, pictures
 -- ARGV: group, ms that ids may be ahead of the server's clock, seconds that publishers are held
 -- Returns 'healed', 'held' (publishers wait until the frames with such ids are ended; call again), or false.
 -- The ids can go back only while no entry is left, and a deleted stream is the only one that takes a smaller id on every
--- version of Redis. Nobody is pending then, so that nothing is lost with the group.
-local frames, hold, group = KEYS[1], KEYS[2], ARGV[1]
+-- version of Redis. Nobody is pending then, so that nothing is lost with the group. What cameras showed is forgotten:
+-- it is in the order of the ids, and a camera's newest picture would be one of the year 3000 for ever.
+local frames, hold, pictures, group = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
 
@@ -26,6 +27,7 @@ if not ahead(stream['last-generated-id']) then return false end
 local consumers = redis.call('XINFO', 'CONSUMERS', frames, group)
 redis.call('DEL', frames)
 redis.call('DEL', hold)
+redis.call('DEL', pictures)
 redis.call('XGROUP', 'CREATE', frames, group, '0', 'MKSTREAM')
 for _, flat in ipairs(consumers) do redis.call('XGROUP', 'CREATECONSUMER', frames, group, by_name(flat).name) end
 local added = stream['entries-added'] -- Redis 7: the books need it
