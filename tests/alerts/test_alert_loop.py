@@ -98,6 +98,15 @@ class QuickStore(AlertStore):
         return super().read(count, 1)
 
 
+class SetClockStore(QuickStore):
+    """Its server's clock has been set by so many seconds since the results were given."""
+
+    by_s = 0
+
+    def now(self) -> int:
+        return super().now() + self.by_s * 1_000_000_000
+
+
 class Killed(BaseException):
     """The process is gone."""
 
@@ -250,6 +259,26 @@ def test_a_silent_camera_is_told_once_whatever_restarts(client: Client, redis_ur
     line.publish(client, [(1, OK)])
     loop.step()
     assert [event.state for event in line.alerts(client)] == [RAISED, CLEARED]
+
+
+@pytest.mark.parametrize("by_s", [-3600, 0, 3600])
+def test_silence_is_told_in_time_also_where_the_clock_of_redis_is_set(
+    client: Client, redis_url: str, by_s: int
+) -> None:
+    settings = settings_at(redis_url, camera_silent_s=30, reorder_ms=0)
+    clock, store = Clock(), SetClockStore(client, line.KEYS, settings.keep)
+    loop = loop_of(store, settings, clock)
+    line.publish(client, [(0, OK)])
+    loop.step()
+    store.by_s = by_s
+    for _ in range(28):  # nobody is silent because a clock was set
+        loop.step()
+        clock.now += 1
+    assert line.alerts(client) == []
+    store.by_s += 30  # and it goes on as ours does
+    clock.now += 2
+    loop.step()
+    assert [(event.kind, event.state) for event in line.alerts(client)] == [(AlertKind.CAMERA_SILENT, RAISED)]
 
 
 def test_a_camera_that_is_expected_and_never_comes_is_told_once_until_it_comes(client: Client, redis_url: str) -> None:

@@ -103,8 +103,9 @@ def check_silence(
 
     Args:
         now: unix ns by the clock that the results' entry ids come from.
-        since: unix ns since when results are read without a break. The silence counts from there at the
-            earliest: a line that starts in the morning has not been silent all night.
+        since: unix ns since when results are read without a break and none came. The silence counts from there at
+            the earliest: a line that starts in the morning has not been silent all night. It counts from there too
+            where the camera's latest result is ahead of `now`, since the clock was set back.
     """
     if not settings.camera_silent_s:
         if state.silent is None:
@@ -112,9 +113,10 @@ def check_silence(
         return state.model_copy(update={"silent": None}), clear_alert(state.silent, now, "camera_silent is off")
     if state.silent or not (state.seen_at or camera in settings.expected_cameras):
         return state, []
-    if now - max(state.seen_at, since) < settings.camera_silent_s * NS:
+    seen_at = state.seen_at if state.seen_at <= now else 0
+    if now - max(seen_at, since) < settings.camera_silent_s * NS:
         return state, []
-    away_s = (now - (state.seen_at or since)) / NS
+    away_s = (now - (seen_at or since)) / NS
     last = f"its last frame was {state.frame}" if state.frame else "there never was one"
     message = f"no result from {camera} for {away_s:.0f} s; {last}"
     key = state.frame or str(now // 1_000_000)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ValidationError
 
 from worker.alerts.conditions import LineState, check_line
+from worker.alerts.life import NS
 from worker.alerts.order import Reorder
 from worker.alerts.policy import CameraState, check_forgotten, check_silence, observe
 from worker.alerts.sinks import Sink, Webhook, send_to_log
@@ -97,7 +98,7 @@ class AlertLoop:
         self._cameras: dict[str, CameraState] = {}
         self._line = LineState()
         self._held: dict[str, Reorder] = {}
-        self._since = 0
+        self._quiet: dict[str, tuple[str, float]] = {}
         self._next_look = 0.0
         self._met_another = False
 
@@ -118,7 +119,7 @@ class AlertLoop:
         for feed in self._feeds:
             feed.join()  # before the first decision, so that each sink gets every alert from now on
         self._reload()
-        self._since = self._store.now()
+        self._quiet = {}
 
     def step(self) -> None:
         """Read, order, decide and commit; once in a while look at the line as a whole."""
@@ -189,7 +190,8 @@ class AlertLoop:
             if (ending := check_forgotten(camera, known, now, alerts)) is not None:
                 self._forget(camera, ending)
                 continue
-            state, events = check_silence(camera, known, now, self._since, alerts)
+            quiet_ns = int(self._quiet_s(camera, known.frame) * NS)
+            state, events = check_silence(camera, known, now, now - quiet_ns, alerts)
             if events:
                 self._commit(camera, state, events)
                 self._cameras[camera] = state
@@ -198,9 +200,16 @@ class AlertLoop:
             self._commit(LINE, line, events)
             self._line = line
 
+    def _quiet_s(self, camera: str, frame: str) -> float:
+        """Seconds since the first look after the camera's latest result, by our own steady clock: Redis' may be set."""
+        if camera not in self._quiet or self._quiet[camera][0] != frame:
+            self._quiet[camera] = frame, self._clock()
+        return self._clock() - self._quiet[camera][1]
+
     def _forget(self, camera: str, events: list[Alert]) -> None:
         self._commit(camera, None, events)
         del self._cameras[camera], self._versions[camera]
+        self._quiet.pop(camera, None)
 
     def _commit(self, name: str, state: BaseModel | None, events: list[Alert], settled: Sequence[str] = ()) -> None:
         version, text = self._versions.get(name, 0), state.model_dump_json() if state else ""
