@@ -110,6 +110,16 @@ def test_a_frame_larger_than_the_queue_is_refused_and_not_counted(line: Line) ->
     assert line.books().produced == 0
 
 
+def test_a_frame_larger_than_workers_take_is_refused_and_not_tried_for_ever(one_line: Line, limits: Any) -> None:
+    limits(one_line, "proto-max-bulk-len", str(2**20))  # so that Redis cuts off whoever sends it
+    publisher = FramePublisher(settings_for(one_line.settings.redis.url.get_secret_value(), limits__max_bytes=2**20))
+    with pytest.raises(FrameError, match=r"limits\.max_bytes") as caught:
+        publisher.publish(Frame("c1", bytes(2**20 + 1)))
+    assert caught.value.reason == "too_large"
+    assert publisher.publish(Frame("c1", bytes(2**20))).status == "accepted"
+    publisher.close()
+
+
 def test_block_waits_for_room_and_wakes(line: Line) -> None:
     # Given a full queue and a publisher that waits at it
     small = line.with_queue("block", max_frames=1)

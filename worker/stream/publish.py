@@ -44,6 +44,7 @@ class FramePublisher:
 
     def __init__(self, settings: Settings, client: Client | None = None) -> None:
         self._queue = settings.queue
+        self._most_bytes = {"queue.max_bytes": settings.queue.max_bytes, "limits.max_bytes": settings.limits.max_bytes}
         self._redis = settings.redis
         self._keys = LineKeys(settings.line)
         self._client = client or connect(settings)
@@ -64,10 +65,13 @@ class FramePublisher:
         Raises:
             StreamUnavailable: Redis is away, or too few replicas have the frame yet; nothing is known of it yet.
             SettingsError: the user of `redis.url` has not the rights that publishing, or the policy, takes.
-            FrameError: the frame alone is larger than the queue may be.
+            FrameError: the frame alone is larger than the queue may be, or than any worker takes. Redis itself would
+                end the connection at a far larger one (proto-max-bulk-len), and say nothing that could be told from
+                an outage.
         """
-        if len(frame.data) > self._queue.max_bytes:
-            raise FrameError("too_large", f"a frame of {len(frame.data)} bytes exceeds queue.max_bytes")
+        for setting, most in self._most_bytes.items():
+            if len(frame.data) > most:
+                raise FrameError("too_large", f"a frame of {len(frame.data)} bytes exceeds {setting}")
         if frame is not self._pending:
             self._pending = frame
             self._attempt += 1
