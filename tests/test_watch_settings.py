@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.errors import SettingsError
-from worker.settings import AUTO, OFF, describe, from_json, load, to_json
+from worker.settings import AUTO, OFF, WatchSettings, describe, from_json, load, to_json
 
 
 def test_everything_is_watched_by_default() -> None:
@@ -28,9 +28,10 @@ def test_a_limit_is_read_from_the_environment(text: str, value: object, monkeypa
     assert describe(settings)["watch.blurred"] == value
 
 
-def test_yamls_own_words_are_understood(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen_after", ["0", "off", "'off'"])
+def test_yamls_own_words_are_understood(frozen_after: str, tmp_path: Path) -> None:
     path = tmp_path / "line.yml"
-    path.write_text("watch: {dark: off, blown_out: 0, blurred: auto, size: off, frozen_after: 0}\n")
+    path.write_text(f"watch: {{dark: off, blown_out: 0, blurred: auto, size: off, frozen_after: {frozen_after}}}\n")
     watch = load(config=path)[0].watch
     assert (watch.dark, watch.blown_out, watch.blurred, watch.size, watch.frozen_after) == (0, 0, AUTO, OFF, 0)
 
@@ -61,6 +62,18 @@ def test_what_means_nothing_is_refused_by_name(name: str, value: Any, said: str)
         load({f"watch.{name}": value})
     assert f"watch.{name}" in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_every_check_can_be_switched_off_by_one_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WatchSettings.model_fields:
+        monkeypatch.setenv(f"LINE_WATCH__{name.upper()}", "off")
+    assert set(load()[0].watch.model_dump().values()) == {0, OFF}
+
+
+def test_a_refusal_is_in_plain_words() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"watch.dark": "dim"})
+    assert str(caught.value) == "watch.dark (from flag): must be auto, off or a number from 0 to 1; got 'dim'"
 
 
 def test_expected_cameras_are_a_list_of_names() -> None:

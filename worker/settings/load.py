@@ -89,12 +89,13 @@ def _explain(error: ValidationError, origin: dict[str, str]) -> str:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         where = f" (from {origin[name]})" if name in origin else ""
+        said = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name}{where}: there is no such setting; {_nearest(name)}")
         elif name == "alerts" or name.startswith(("redis", "alerts.webhook")):
-            lines.append(f"{name}{where}: {problem['msg']}")  # never echo what may hold a URL with its secret
+            lines.append(f"{name}{where}: {said}")  # never echo what may hold a URL with its secret
         else:
-            lines.append(f"{name}{where}: {problem['msg']}; got {problem['input']!r}")
+            lines.append(f"{name}{where}: {said}; got {problem['input']!r}")
     return "\n".join(lines)
 
 

@@ -50,6 +50,11 @@ class WatchSettings(BaseModel):
             raise ValueError("must be auto, off or WIDTHxHEIGHT, as in 1920x1080")
         return text
 
+    @field_validator("frozen_after", mode="before")
+    @classmethod
+    def _off_is_none(cls, value: Any) -> Any:
+        return 0 if value in (False, OFF) else value
+
     @field_validator("frozen_after")
     @classmethod
     def _takes_two(cls, value: int) -> int:
