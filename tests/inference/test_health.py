@@ -139,6 +139,25 @@ def test_without_figures_only_what_no_sensible_picture_is_counts(parts: list[Ima
     assert set(words(bare, parts, lambda image: np.maximum(image, 251))) == {"blown_out"}
 
 
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+def test_good_photographs_that_are_nearly_black_or_white_are_not_invalid_by_it(noise: float) -> None:
+    """Dark field: a clean surface shows a few glints. Bright field: a small part before a lamp."""
+    chance = np.random.default_rng(5)
+
+    def photograph(background: float, part: float, seed: int) -> Image:
+        scene = np.full((200, 300, 3), background)
+        scene[90 + seed : 97 + seed, 140:155] = part  # 0.2 % of the picture
+        return np.clip(chance.normal(scene, noise), 0, 255).astype(np.uint8)
+
+    for background, part, spoilt, word in ((8, 200, 0, "dark"), (255, 20, 255, "blown_out")):
+        survey = Survey()
+        photographs = [photograph(background, part, seed) for seed in range(30)]
+        assert len(list(survey.passing(photographs))) == 30
+        checks = ImageChecks(WatchSettings(blurred=0), survey.statistics())
+        assert not any(map(checks.problem, photographs))
+        assert checks.problem(np.full((200, 300, 3), spoilt, np.uint8)).startswith(word)
+
+
 def test_each_reason_has_its_figures(parts: list[Image]) -> None:
     limits = ImageChecks(WatchSettings(dark=0.5, blown_out=0.2, blurred=0.3, size="256x256"))
     assert limits.problem(parts[0]) == ""

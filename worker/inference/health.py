@@ -29,6 +29,7 @@ BLACK_PICTURE, WHITE_PICTURE = 0.05, 0.995
 """Limits without figures: the brightest pixels under 5 % of full scale; all but 0.5 % of the pixels blown out."""
 
 DARK_MARGIN = 0.4  # of the brightness of the darkest good photographs
+DARKFIELD_MARGIN = 0.8  # of the same, where they are hardly brighter than a black picture
 BLUR_MARGIN = 0.7  # of the sharpness of the softest ones
 BLOWN_OUT_MARGIN = 0.5  # of the way from the most blown-out good photograph to an all white one
 ASPECT_MARGIN = 0.02
@@ -104,7 +105,7 @@ class ImageChecks:
 
     def __init__(self, settings: WatchSettings, statistics: ImageStatistics | None = None) -> None:
         good = statistics or ImageStatistics()
-        self._dark = _chosen(settings.dark, max(BLACK_PICTURE, DARK_MARGIN * (good.brightness or 0.0)))
+        self._dark = _chosen(settings.dark, _dark_limit(good.brightness))
         self._blown_out = _chosen(settings.blown_out, _white_limit(good.blown_out))
         self._blurred = _chosen(settings.blurred, BLUR_MARGIN * (good.sharpness or 0.0))
         self._exact = settings.exact_size
@@ -186,5 +187,9 @@ def _chosen(setting: float | str, derived: float) -> float:
     return derived if setting == AUTO else float(setting)
 
 
+def _dark_limit(good: float | None) -> float:
+    return BLACK_PICTURE if good is None else max(DARK_MARGIN * good, min(BLACK_PICTURE, DARKFIELD_MARGIN * good))
+
+
 def _white_limit(good: float | None) -> float:
-    return WHITE_PICTURE if good is None else min(WHITE_PICTURE, good + BLOWN_OUT_MARGIN * (1 - good))
+    return WHITE_PICTURE if good is None else good + BLOWN_OUT_MARGIN * (1 - good)
