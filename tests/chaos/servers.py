@@ -49,6 +49,16 @@ class SingleRedis:
         soft = size if full else resource.RLIM_INFINITY
         resource.prlimit(self.server.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
+    def rewrite_file(self) -> None:
+        """Have the append-only file written anew, and wait for it."""
+        wait_for(lambda: not self._is_rewriting(), "the file to be rewritten by itself")
+        self.client.execute_command("BGREWRITEAOF")
+        wait_for(lambda: not self._is_rewriting(), "the file to be rewritten")
+
+    def _is_rewriting(self) -> bool:
+        state = self.client.info("persistence")
+        return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
+
     def stop(self) -> None:
         """End both."""
         self.server.kill()
