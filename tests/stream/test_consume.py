@@ -127,6 +127,16 @@ def test_frames_deleted_from_outside_are_counted_and_hold_nothing_up(line: Line,
     assert (books.dropped, books.backlog, books.difference) == ({"deleted": 2}, 0, 0)
 
 
+def test_a_restarted_worker_finds_what_it_had_behind_frames_that_were_deleted(line: Line) -> None:
+    ids = [line.publish().id for _ in range(4)]
+    line.consumer("w1").read(4)
+    line.do("XDEL", line.keys.frames, *ids[:3])
+    delivery = line.consumer("w1").recover_own()
+    assert delivery is not None
+    assert (delivery.id, delivery.attempts) == (ids[3], 2)
+    assert line.books().dropped == {"deleted": 3}
+
+
 def test_a_deleted_frame_is_counted_once_also_when_the_queue_ran_empty_meanwhile(line: Line) -> None:
     # Given two frames in hand, of which one is deleted and the other gets its verdict
     ids = [line.publish().id, line.publish().id]

@@ -12,28 +12,28 @@ local group, consumer, scope, idle, cursor, most = ARGV[1], ARGV[2], ARGV[3], AR
 local wrong = wrong_type({stream = {frames}, hash = {ledger, cameras, sizes}})
 if wrong then return wrong end
 
-local next_cursor, ids = '0-0', {}
-if scope == 'own' then
-  for _, pending in ipairs(redis.call('XPENDING', frames, group, '-', '+', most, consumer)) do
-    ids[#ids + 1] = pending[1]
-  end
-else
-  local reply = redis.call('XAUTOCLAIM', frames, group, consumer, idle, cursor, 'COUNT', most, 'JUSTID')
-  next_cursor, ids = reply[1], reply[2]
-  for _, id in ipairs(reply[3] or {}) do bury_deleted(frames, group, ledger, cameras, sizes, id) end
-  if #ids == 0 then ids = {first_orphan(frames, group)} end
+local next_cursor, found = '0-0', {}
+
+local function take(id)
+  local entry = redis.call('XRANGE', frames, id, id)[1]
+  if not entry then return bury_deleted(frames, group, ledger, cameras, sizes, id) end
+  local pending = redis.call('XPENDING', frames, group, id, id, 1)[1]
+  local deliveries = (pending and pending[4] or 1) + 1
+  redis.call('XCLAIM', frames, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+  found[#found + 1] = {id, entry[2], deliveries}
 end
 
-local found = {}
-for _, id in ipairs(ids) do
-  local entry = redis.call('XRANGE', frames, id, id)[1]
-  if entry then
-    local pending = redis.call('XPENDING', frames, group, id, id, 1)[1]
-    local deliveries = (pending and pending[4] or 1) + 1
-    redis.call('XCLAIM', frames, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
-    found[#found + 1] = {id, entry[2], deliveries}
-  else
-    bury_deleted(frames, group, ledger, cameras, sizes, id)
-  end
+if scope == 'own' then
+  repeat -- deleted ones must not hide those behind them
+    local left = redis.call('XPENDING', frames, group, '-', '+', most, consumer)
+    for _, pending in ipairs(left) do take(pending[1]) end
+  until #found > 0 or #left == 0
+else
+  local reply = redis.call('XAUTOCLAIM', frames, group, consumer, idle, cursor, 'COUNT', most, 'JUSTID')
+  local ids = reply[2]
+  next_cursor = reply[1]
+  for _, id in ipairs(reply[3] or {}) do bury_deleted(frames, group, ledger, cameras, sizes, id) end
+  if #ids == 0 then ids = {first_orphan(frames, group)} end
+  for _, id in ipairs(ids) do take(id) end
 end
 return {next_cursor, found}
