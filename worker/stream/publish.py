@@ -23,7 +23,7 @@ from worker.types import Frame
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
-_FORGET_PUBLISHER_S = 3600  # as in publish.lua
+_FORGET_PUBLISHER_S = 86_400  # as in publish.lua
 _IDS_AHEAD = "some client put a frame with an id far in the future on the line"
 
 

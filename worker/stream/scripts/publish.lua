@@ -21,7 +21,7 @@ if policy == 'drop-oldest' then redis.call('EXISTS', frames) end -- the right to
 
 local function answer(status, id, evicted)
   redis.call('HSET', publisher, 'attempt', attempt, 'status', status, 'id', id, 'evicted', evicted)
-  redis.call('EXPIRE', publisher, 3600)
+  redis.call('EXPIRE', publisher, 86400) -- a cable may be out for a night between a lost answer and the next try
   return {status, id, evicted}
 end
 
