@@ -45,7 +45,12 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
 
 @pytest.mark.parametrize(
     ("data", "teacher", "said"),
-    [("nowhere", "random", "no such folder"), ("", "random", "no image"), ("good", "none.npz", "no such file")],
+    [
+        ("nowhere", "random", "no such folder"),
+        ("", "random", "no image"),
+        ("good", "none.npz", "no such file"),
+        ("good", __file__, "not an .npz file\n"),
+    ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, good_parts: Path, data: str, teacher: str, said: str) -> None:
     folder = tmp_path / data if data else tmp_path / "empty"
@@ -57,3 +62,14 @@ def test_what_is_wrong_is_said(tmp_path: Path, good_parts: Path, data: str, teac
 
     assert done.exit_code == 66
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("output", ["good/0.png", "good/0.png/below"])
+def test_an_output_that_cannot_be_written_is_told_before_the_fit(tmp_path: Path, good_parts: Path, output: str) -> None:
+    arguments = ["--data", str(good_parts), "--teacher", "random", "--output", str(tmp_path / output)]
+
+    done = CliRunner().invoke(main, ["train", *arguments])
+
+    assert done.exit_code == 78
+    assert "no model can be written there" in done.stderr
+    assert "step" not in done.stderr

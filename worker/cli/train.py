@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.errors import SettingsError
 from worker.settings import load
 from worker.types import Image
 
@@ -66,6 +68,7 @@ def train(
     paths = find_images(data)
     learned, held_out = split(paths, holdout, seed)
     weights = None if teacher == RANDOM else read(Path(teacher))
+    _make_folder(output)
     console = Console(stderr=True)
     console.print(f"{len(learned)} images to learn from, {len(held_out)} to calibrate with")
 
@@ -98,6 +101,15 @@ def train(
         )
     _report(console, calibration, false_reject_rate)
     click.echo(output)
+
+
+def _make_folder(output: Path) -> None:
+    """Now, and not behind a fit of minutes, it must show that nothing can be written there."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise SettingsError(f"--output {output}: no model can be written there: {error.strerror}") from error
 
 
 def _progress(console: Console) -> Progress:

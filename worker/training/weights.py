@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,8 @@ def read(path: Path) -> Weights:
     """
     if not path.is_file():
         raise SourceError(f"teacher {path}: there is no such file")
+    if not is_zipfile(path):  # numpy would advise to unpickle it
+        raise SourceError(f"teacher {path}: not an .npz file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             entries = {
