@@ -259,6 +259,23 @@ def test_a_login_that_is_refused_for_a_while_does_not_end_a_sink(
         client.execute_command("CONFIG", "SET", "requirepass", "")
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_a_sink(
+    client: Client, settings: Settings, feed: AlertFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failures = AlertFeed.read, [RuntimeError("out of order")]
+
+    def read_at_last(self: AlertFeed) -> list[Alert]:
+        if failures:
+            raise failures.pop()
+        return read(self)
+
+    monkeypatch.setattr(AlertFeed, "read", read_at_last)
+    taken: list[str] = []
+    with Delivering(lambda alert: taken.append(alert.id), settings):
+        ids = publish(client, 0)
+        line.wait_until(lambda: taken == ids)
+
+
 def test_a_stop_does_not_wait_for_a_receiver_that_is_away(client: Client, settings: Settings, feed: AlertFeed) -> None:
     publish(client, 0)
     with Delivering(Webhook(WebhookSettings(url="http://127.0.0.1:9/")), settings) as delivering:
