@@ -125,6 +125,24 @@ def test_a_server_that_is_no_sentinel_and_no_cluster_says_so(redis_url: str) -> 
         client.close()
 
 
+def test_a_server_that_is_busy_with_a_script_is_waited_for_by_whoever_reads_several_things(
+    line: Line, limits: Any
+) -> None:
+    limits(line, "lua-time-limit", "10")
+    busy = "local start = redis.call('TIME')[1] while redis.call('TIME')[1] - start < 2 do end"
+    other = connect(line.settings)
+    thread, _ = in_background(lambda: other.execute_command("EVAL", busy, 0))
+    met = []
+    while thread.is_alive():
+        try:
+            line.books()
+        except StreamUnavailable as error:  # and no other error: the alert process would end itself
+            met.append(str(error))
+        time.sleep(0.05)
+    assert any("BUSY" in text for text in met)
+    other.close()
+
+
 def test_no_connection_to_a_demoted_server_is_kept(line: Line) -> None:
     """Such a server goes on to answer reads: only a new connection may find out who is the primary now."""
     # Given a reader that waits, a publisher and a committer

@@ -64,9 +64,7 @@ class Delivery(threading.Thread):
                 while not self._stopping.is_set():
                     self._deliver_all(self._feed.read())
                     self._take_over()
-            except (
-                Exception
-            ) as error:  # whatever it is: without this thread its sink gets no alert any more
+            except Exception as error:  # whatever it is: without this thread the sink gets nothing more
                 unforeseen = not isinstance(error, LineError)
                 self._log.warning("alerts cannot be read, trying again", error=str(error), exc_info=unforeseen)
                 self._stopping.wait(_REDIS_PAUSE_S)

@@ -186,8 +186,10 @@ def _says(error: redis.RedisError, codes: tuple[str, ...]) -> bool:
 
 
 def _told(error: redis.RedisError) -> str:
-    """The error from its code on; Redis 6 puts the place in the script before the code of what failed there."""
-    text = re.sub(r"^(?:ERR )?Error running script .*?: -(?=[A-Z]+ )", "", str(error))
+    """The error from its code on; redis-py puts the command of a transaction before it, and Redis 6 the place in the
+    script."""
+    text = re.sub(r"^Command # \d+ \(.*\) of pipeline caused error: ", "", str(error), flags=re.DOTALL)
+    text = re.sub(r"^(?:ERR )?Error running script .*?: -(?=[A-Z]+ )", "", text)
     return " ".join([_STRIPPED[type(error)], text]) if type(error) in _STRIPPED else text
 
 
