@@ -10,9 +10,10 @@ from conftest import settings_for
 from redis_cluster import Cluster
 from redis_servers import Server, wait_for
 
-from worker.errors import StreamError
+from worker.errors import StreamError, StreamUnavailable
 from worker.stream.connection import connect, stream_errors
 from worker.stream.keys import LineKeys
+from worker.stream.ledger import read_ledger
 
 from .traffic import Traffic
 
@@ -65,6 +66,22 @@ def test_a_slot_that_moves_takes_the_line_along(cluster: Cluster) -> None:
         assert "MOVED" in said
         assert "ASK" in said or "TRYAGAIN" in said
     # And back, to the server that has a replica
+    migrate(cluster, target, source)
+
+
+def test_the_books_are_read_wherever_the_slot_has_moved(cluster: Cluster) -> None:
+    settings = settings_for(cluster.url)
+    keys, client, source, target = LineKeys("test"), connect(settings), cluster.owner(), cluster.other()
+    with Traffic(settings) as traffic:
+        traffic.wait_for_more()
+        nothing_is_lost_or_doubled(traffic)
+    before = read_ledger(client, keys)
+    # When the slot moves, then the metrics' connection, on which nothing is ever written, goes with it
+    migrate(cluster, source, target)
+    with pytest.raises(StreamUnavailable, match="elsewhere"):
+        read_ledger(client, keys)
+    assert read_ledger(client, keys) == before
+    client.close()
     migrate(cluster, target, source)
 
 

@@ -67,12 +67,12 @@ class Client(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command, one raw reply; the errors are redis' own, see `stream_errors`."""
-        with self._leaving_who_is_outdated():
+        with self.leaving_who_is_outdated():
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def execute_together(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Commands in one go, and so on one connection, with their raw replies; raises the first error among them."""
-        with self._leaving_who_is_outdated():
+        with self.leaving_who_is_outdated():
             with self.pipeline(transaction=False) as pipeline:
                 for command in commands:
                     pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -83,7 +83,7 @@ class Client(redis.Redis):
             return replies
 
     @contextmanager
-    def _leaving_who_is_outdated(self) -> Iterator[None]:
+    def leaving_who_is_outdated(self) -> Iterator[None]:
         """Keep no connection to a server that is not the primary, nor ask the same node again where that is."""
         pool = self.connection_pool
         locator: Locator | None = pool.connection_kwargs.get("locator")

@@ -15,7 +15,7 @@ def read_at_once(client: Client, *commands: tuple[Any, ...]) -> list[Any]:
     A Redis that is full refuses every transaction. Then they are sent in one go, which it also answers without a break
     unless the network parts them.
     """
-    with stream_errors():
+    with stream_errors(), client.leaving_who_is_outdated():
         try:
             return _send(client, commands, transaction=True)
         except redis.OutOfMemoryError:
