@@ -17,41 +17,12 @@ from hypothesis import strategies as st
 
 from worker.errors import ImageError
 from worker.inference.decode import decode
-from worker.inference.png import pixels_only
 from worker.settings import LimitSettings
-from worker.types import Encoding, Frame, Image
+from worker.types import Encoding, Image
 
-LIMITS = LimitSettings()
-HEIGHT, WIDTH = 40, 60
+from .encoded import HEIGHT, LIMITS, WIDTH, close, frame, png, refusal, saved
+
 FILES = (Encoding.JPEG, Encoding.PNG, Encoding.WEBP, Encoding.BMP)
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image:
-    """Smooth, with a red, a green and a blue corner, so that a swapped channel or a turned image shows."""
-    corners = np.array([[[250, 10, 10], [10, 250, 10]], [[10, 10, 250], [200, 200, 200]]], np.uint8)
-    return cv2.resize(corners, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-
-
-def saved(image: Image | PIL.Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    (image if isinstance(image, PIL.Image.Image) else PIL.Image.fromarray(image)).save(file, kind, **options)
-    return file.getvalue()
-
-
-def frame(data: bytes, encoding: Encoding = Encoding.JPEG, width: int = 0, height: int = 0) -> Frame:
-    return Frame("c1", data, encoding, width, height)
-
-
-def refusal(one: Frame, limits: LimitSettings = LIMITS) -> str:
-    with pytest.raises(ImageError) as caught:
-        decode(one, limits)
-    assert str(caught.value)
-    return caught.value.reason
-
-
-def close(image: Image, expected: Image, tolerance: float = 6) -> bool:
-    return image.shape == expected.shape and float(np.abs(image.astype(int) - expected.astype(int)).mean()) < tolerance
 
 
 @pytest.mark.parametrize("encoding", FILES)
@@ -118,11 +89,6 @@ def test_the_orientation_in_exif_is_applied(kind: str, orientation: int, picture
     data = saved(picture, kind, exif=exif)
     upright = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))))
     assert close(decode(frame(data, Encoding(kind.lower())), LIMITS), upright)
-
-
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 1}, {"subsampling": 2}])
-def test_every_way_to_write_a_jpeg_is_read(options: dict[str, Any], picture: Image) -> None:
-    assert close(decode(frame(saved(picture, "JPEG", **options)), LIMITS), picture, tolerance=30)
 
 
 def test_padding_behind_the_end_is_borne(picture: Image) -> None:
@@ -246,51 +212,6 @@ def test_more_bytes_than_allowed_are_refused_unread(picture: Image) -> None:
     assert decode(frame(data, Encoding.PNG), LimitSettings(max_bytes=len(data))).shape == picture.shape
 
 
-def textured(mode: str = "RGB", **options: Any) -> bytes:
-    """A JPEG of some tens of kilobytes, so that a hole in it is a small part."""
-    chance = np.random.default_rng(3)
-    smooth = cv2.resize(chance.integers(0, 255, (12, 16, 3), dtype=np.uint8), (321, 243)).astype(int)
-    noisy = np.clip(smooth + chance.integers(-9, 10, smooth.shape), 0, 255).astype(np.uint8)
-    return saved(PIL.Image.fromarray(noisy).convert(mode), "JPEG", **{"quality": 90} | options)
-
-
-def holes(data: bytes) -> dict[str, bytes]:
-    """The file as networks and disks damage it, its end marker always in place."""
-    at = len(data) // 2
-    return {
-        "a packet is lost": data[:at] + data[at + 1460 :],
-        "a sector is zero": data[:at] + bytes(512) + data[at + 512 :],
-        "the rest never came": data[:at] + data[-2:],
-        "a packet of another picture": data[:at] + textured(quality=20)[-2000:-540] + data[at + 1460 :],
-    }
-
-
-@pytest.mark.parametrize("what", holes(textured()))
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 20}, {"subsampling": 0}])
-def test_a_jpeg_with_a_hole_in_it_is_refused_though_it_has_its_end(what: str, options: dict[str, Any]) -> None:
-    damaged = holes(textured(**options))[what]
-    assert damaged.endswith(b"\xff\xd9")
-    assert refusal(frame(damaged)) == "damaged"
-    # A camera that writes so all the time can be borne with, on purpose
-    assert decode(frame(damaged), LimitSettings(refuse_damaged=False)).shape == (243, 321, 3)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize(
-    "options",
-    [{"subsampling": s, "progressive": p, "quality": q} for s in (0, 1, 2) for p in (False, True) for q in (3, 75, 98)]
-    + [{"restart_marker_blocks": 5}, {"optimize": True}, {"keep_rgb": True}],
-)
-def test_a_jpeg_has_the_pixels_that_opencv_and_so_paddlex_reads(mode: str, options: dict[str, Any]) -> None:
-    data = textured(mode, **options)
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    assert np.array_equal(decode(frame(data), LimitSettings(refuse_damaged=False)), expected)
-    if mode == "CMYK" and options.get("subsampling"):  # which only a printer's program writes
-        assert refusal(frame(data)) == "unsupported"
-    else:
-        assert np.array_equal(decode(frame(data), LIMITS), expected)
-
-
 @pytest.mark.parametrize("orientation", range(10))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_turned_picture_has_the_pixels_that_opencv_and_so_paddlex_reads(
@@ -303,131 +224,6 @@ def test_a_turned_picture_has_the_pixels_that_opencv_and_so_paddlex_reads(
     expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     for limits in (LIMITS, LimitSettings(refuse_damaged=False)):
         assert np.array_equal(decode(frame(data, Encoding(kind.lower())), limits), expected)
-
-
-def test_a_jpeg_of_thousands_of_scans_is_refused_before_they_are_decoded() -> None:
-    data = saved(PIL.Image.new("L", (64, 64)), "JPEG", progressive=True)
-    last = data[data.rindex(b"\xff\xda") : -2]
-    scans = data.count(b"\xff\xda")
-    bomb = data[:-2] + last * 5_000 + b"\xff\xd9"
-    assert refusal(frame(bomb)) == "too_large"
-    assert decode(frame(data), LimitSettings(max_scans=scans)).shape == (64, 64, 3)
-    assert refusal(frame(data), LimitSettings(max_scans=scans - 1)) == "too_large"
-
-
-def test_the_preview_in_a_jpeg_is_not_taken_for_the_picture(picture: Image) -> None:
-    """EXIF may hold a small JPEG with markers of its own."""
-    preview = saved(PIL.Image.new("RGB", (16, 16)), "JPEG")
-    data = saved(picture, "JPEG")
-    body = b"Exif\0\0II*\0\x08\0\0\0\0\0" + preview
-    whole = data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
-    assert np.array_equal(decode(frame(whole), LIMITS), decode(frame(data), LIMITS))
-    assert refusal(frame(whole[:-200])) == "truncated"
-
-
-@pytest.mark.parametrize(
-    ("marker", "offset", "value"), [(b"JFIF\0", 5, b"\2"), (b"Adobe", 11, b"\7"), (b"\xff\xda", 11, bytes(3))]
-)
-def test_an_odd_jpeg_is_refused_since_damage_would_not_be_seen_behind_the_warning(
-    marker: bytes, offset: int, value: bytes
-) -> None:
-    data = textured("CMYK" if marker == b"Adobe" else "RGB", subsampling=0)
-    at = data.index(marker) + offset
-    odd = data[:at] + value + data[at + len(value) :]
-    assert refusal(frame(odd)) == "unsupported"
-    assert decode(frame(odd), LimitSettings(refuse_damaged=False)).shape == (243, 321, 3)
-
-
-@pytest.mark.parametrize("process", [0xC3, 0xC5, 0xC7, 0xCB, 0xCF])
-def test_a_jpeg_of_a_process_that_no_camera_uses_is_refused(process: int, picture: Image) -> None:
-    data = saved(picture, "JPEG").replace(b"\xff\xc0\x00\x11\x08", bytes([0xFF, process, 0, 0x11, 8]))
-    assert refusal(frame(data)) == "unsupported"
-
-
-def test_a_jpeg_of_twelve_bits_is_refused(picture: Image) -> None:
-    data = saved(picture, "JPEG").replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
-    assert refusal(frame(data)) == "unsupported"
-
-
-def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks, their checksums right."""
-    parts = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def small_png(*between: tuple[bytes, bytes]) -> bytes:
-    """8×8 grey, with more chunks behind the header."""
-    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
-    return png((b"IHDR", header), *between, (b"IDAT", zlib.compress(bytes(9 * 8))), (b"IEND", b""))
-
-
-@pytest.mark.parametrize(
-    ("kind", "head"), [(b"zTXt", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0"), (b"iCCP", b"a\0\0"), (b"tEXt", b"a\0")]
-)
-def test_what_a_png_holds_beside_its_pixels_is_not_unpacked(kind: bytes, head: bytes) -> None:
-    bomb = (kind, head + zlib.compress(bytes(10_000_000), 9))
-    plain, stuffed = small_png(), small_png(*[bomb] * 1_000)
-    assert len(pixels_only(stuffed)) == len(plain)
-    assert np.array_equal(decode(frame(stuffed, Encoding.PNG), LIMITS), decode(frame(plain, Encoding.PNG), LIMITS))
-
-
-def test_a_png_whose_checksum_is_wrong_is_refused() -> None:
-    whole = small_png()
-    data_at = whole.index(b"IDAT")
-    for at in (data_at + 5, len(whole) - 13, 20):
-        broken = bytearray(whole)
-        broken[at] ^= 1
-        assert refusal(frame(bytes(broken), Encoding.PNG)) in ("damaged", "too_large")
-
-
-@pytest.mark.parametrize("rows", [0, 4, 7])
-def test_a_png_with_rows_missing_is_refused(rows: int) -> None:
-    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
-    data = png((b"IHDR", header), (b"IDAT", zlib.compress(bytes(9 * rows))), (b"IEND", b""))
-    assert refusal(frame(data, Encoding.PNG)) == "damaged"
-
-
-@pytest.mark.parametrize("kind", [b"PLTE", b"tRNS", b"eXIf"])
-def test_a_png_does_not_flood_the_log(kind: bytes, capfd: pytest.CaptureFixture[str]) -> None:
-    assert refusal(frame(small_png(*[(kind, b"abc")] * 1_000), Encoding.PNG)) == "damaged"
-    assert not capfd.readouterr().err
-
-
-def test_a_png_of_a_million_chunks_is_refused() -> None:
-    assert refusal(frame(small_png(*[(b"IDAT", b"")] * 100_000), Encoding.PNG)) == "unsupported"
-
-
-def test_what_stands_behind_the_end_of_a_png_is_not_read() -> None:
-    """Found by fuzzing: OpenCV made room for 3.9 GB there, which took ten seconds."""
-    behind = struct.pack(">I", 3_892_510_720) + b"PLTE" + bytes(100)
-    whole = small_png()
-    assert np.array_equal(decode(frame(whole + behind, Encoding.PNG), LIMITS), np.zeros((8, 8, 3)))
-    assert pixels_only(whole + behind) == whole
-    header = struct.pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
-    assert refusal(frame(png((b"IHDR", header), (b"IEND", b"")) + behind, Encoding.PNG)) == "damaged"
-
-
-def test_a_png_whose_data_unpack_to_more_than_its_pixels_is_refused_before_they_do() -> None:
-    """OpenCV goes on to the end: two minutes for a picture of 8×8 in 30 MB."""
-    packer = zlib.compressobj(9)
-    start = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    more = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
-    data = png((b"IHDR", header), (b"IDAT", start + more * 25_000), (b"IEND", b""))
-    assert refusal(frame(data, Encoding.PNG)) == "too_large"
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
-def test_a_large_png_of_noise_is_read(mode: str) -> None:
-    noise = np.random.default_rng(1).integers(0, 255, (1_700, 1_300, 4), dtype=np.uint8)
-    noise = {"RGB": noise[..., :3], "RGBA": noise, "L": noise[..., 0]}[mode]
-    image = decode(frame(saved(noise, "PNG"), Encoding.PNG), LIMITS)
-    assert np.array_equal(image[..., 0], noise[..., 0] if noise.ndim == 3 else noise)
-
-
-def test_a_jpeg_of_nothing_but_fill_bytes_is_refused_at_a_glance() -> None:
-    assert refusal(frame(b"\xff\xd8\xff\xe0" + b"\xff" * 30_000_000)) == "not_an_image"
-    assert refusal(frame(b"\xff\xd8\xff" + b"\xff\0" * 15_000_000)) == "unsupported"
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PNG, Encoding.WEBP])
