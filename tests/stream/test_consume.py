@@ -216,6 +216,25 @@ def test_a_destroyed_group_is_made_again_from_the_beginning(line: Line) -> None:
     assert line.finish(*ids) == [False, True]
 
 
+def test_a_group_that_is_destroyed_while_a_worker_joins_does_not_end_it(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = line.consumer("w1")
+    join = worker._join
+
+    def join_in_vain() -> None:
+        join()
+        line.do("XGROUP", "DESTROY", line.keys.frames, "inspect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_join", join_in_vain)
+        worker.join()
+    frame = line.publish().id
+    assert worker.read(1) == []  # makes it
+    assert [delivery.id for delivery in worker.read(1)] == [frame]
+    line.finish(frame)
+
+
 def test_a_destroyed_group_is_made_again_by_the_sweep(line: Line) -> None:
     worker = line.consumer("w1")
     line.do("XGROUP", "DESTROY", line.keys.frames, "inspect")

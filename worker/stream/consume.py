@@ -52,7 +52,7 @@ class FrameConsumer:
 
         Consumers that left nothing behind and were not seen for an hour are forgotten.
         """
-        with stream_errors():
+        with self._bearing_no_group():  # destroyed in between: the first read makes it again
             self._join()
             self._leave([self._keys.frames], [GROUP_INSPECT, "", _FORGET_AFTER_MS])
 
