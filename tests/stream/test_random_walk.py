@@ -89,6 +89,10 @@ class Walk(RuleBasedStateMachine):
         done = self.line.committer.commit(outcomes)
         self.ended += [one for one, here in zip(ids, done, strict=True) if here]
 
+    @rule(name=workers)
+    def renew(self, name: str) -> None:
+        self.workers[name].renew(list(dict.fromkeys(self.in_hand[name])))
+
     @rule(pick=picks)
     def delete(self, pick: int) -> None:
         """Somebody trims what a worker has in hand."""
