@@ -151,6 +151,23 @@ def test_results_and_dead_letters_are_trimmed_to_about_what_is_kept(each_setting
     assert (books.verdicts["OK"], books.dead, books.difference) == (500, 500, 0)  # the books forget nothing
 
 
+def test_the_books_agree_also_where_the_stream_is_younger_than_they_are(line: Line) -> None:
+    # Given books of some frames, and a stream that was made anew, or comes from a server that did not count
+    worker = line.consumer("w1")
+    for _ in range(3):
+        line.publish()
+    line.finish(*[delivery.id for delivery in worker.read(3)])
+    line.do("DEL", line.keys.frames)
+    # When foreign frames come, then they are in the books before and after their verdict
+    line.foreign()
+    line.foreign()
+    before = line.books()
+    assert (before.produced, before.backlog, before.difference) == (5, 2, 0)
+    assert worker.read(1, block_ms=1) == []  # makes the group
+    line.finish(*[delivery.id for delivery in worker.read(2)])
+    assert (line.books().produced, line.books().uncounted, line.books().difference) == (5, 0, 0)
+
+
 def test_a_replayed_letter_is_a_new_frame_and_the_books_balance(line: Line) -> None:
     frame = line.publish("c7", b"12345").id
     worker = line.consumer("w1")

@@ -20,7 +20,8 @@ class Ledger:
     """One consistent look at the books (DESIGN: produced = verdicts + dead + dropped + backlog).
 
     `uncounted`: frames in the backlog that a foreign client put there and that no one has counted yet; they
-    are counted when they are committed. Always 0 on Redis 7 and later, where the server counts entries itself.
+    are counted when they are committed. 0 on Redis 7 and later, where the server counts entries itself, unless the
+    stream is younger than the books.
     `cameras`: camera → what (`verdict:OK`, `dead:truncated`, `dropped:drop-oldest` …) → how many.
     """
 
@@ -106,9 +107,12 @@ def _ledger(
     ended = sum(verdicts.values()) + books.get("dead", 0) + sum(dropped.values())
     # The server's own count includes what foreign clients added, but not what never entered. A stream restored from
     # an older server or re-created after FLUSHALL may know less than our books.
-    known = max(counted, (entries_added or 0) + sum(dropped.get(reason, 0) for reason in _NEVER_ENTERED))
-    # Redis 6.2 has no such count: what stands in the stream beyond our books is foreign and not yet counted.
-    uncounted = max(0, ended + backlog - known) if entries_added is None else 0
+    entered = (entries_added or 0) + sum(dropped.get(reason, 0) for reason in _NEVER_ENTERED)
+    known = max(counted, entered)
+    # Redis 6.2 has no such count: what stands in the stream beyond our books is foreign and not yet counted. So it is
+    # where the server knows less.
+    server_counts = entries_added is not None and entered >= counted
+    uncounted = 0 if server_counts else max(0, min(backlog, ended + backlog - known))
     return Ledger(
         produced=known + uncounted,
         verdicts=verdicts,
