@@ -259,6 +259,18 @@ def test_a_login_that_is_refused_for_a_while_does_not_end_a_sink(
         client.execute_command("CONFIG", "SET", "requirepass", "")
 
 
+def test_a_new_sink_is_not_told_the_past_also_where_it_reads_before_anybody_has_joined(
+    client: Client, settings: Settings
+) -> None:
+    publish(client, 0, 1)
+    taken: list[str] = []
+    with Delivering(lambda alert: taken.append(alert.id), settings):
+        line.wait_until(lambda: bool(client.execute_command("XINFO", "GROUPS", line.KEYS.alerts)))
+        ids = publish(client, 2)
+        line.wait_until(lambda: ids[0] in taken)
+    assert taken == ids
+
+
 def test_an_error_that_nobody_foresaw_does_not_end_a_sink(
     client: Client, settings: Settings, feed: AlertFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

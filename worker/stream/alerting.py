@@ -26,6 +26,7 @@ STATE_KEPT_S = 31 * 24 * 3600
 """A camera's state is kept so long after its last step: names that never come again do not pile up."""
 
 _SCAN = 1_000
+_FROM_NOW_ON = "$"
 
 log = structlog.get_logger()
 
@@ -161,12 +162,12 @@ class AlertFeed:
         self._client = client
         self._stream = keys.alerts
         self._group = f"sink:{sink}"
-        self._reader = GroupReader(client, keys.alerts, self._group, alert_from_fields)
+        self._reader = GroupReader(client, keys.alerts, self._group, alert_from_fields, begin=_FROM_NOW_ON)
 
     def join(self) -> None:
         """Make the group where it is missing. A new sink gets what comes from now on, not the past."""
         with stream_errors():
-            make_group(self._client, self._stream, self._group, "$")
+            make_group(self._client, self._stream, self._group, _FROM_NOW_ON)
 
     def pending(self) -> list[Alert]:
         """The events that were read but not acknowledged."""

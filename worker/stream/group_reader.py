@@ -24,7 +24,8 @@ RawEntry = tuple[bytes, list[bytes] | None]
 class GroupReader(Generic[Entry]):
     """Reads a stream as a group's one consumer; what is trimmed or not ours is acknowledged and logged.
 
-    `settled`: the key under which `alert.lua` keeps how far the group has come, where it does.
+    `begin`: the id behind which a group begins that this reader has never seen. `settled`: the key under which
+    `alert.lua` keeps how far the group has come, where it does.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class GroupReader(Generic[Entry]):
         group: str,
         decode: Callable[[str, list[bytes]], Entry],
         settled: str | None = None,
+        begin: str = "0",
     ) -> None:
         self._client = client
         self._stream = stream
         self._group = group
         self._decode = decode
         self._settled = settled
+        self._begin = begin
         self._joined = False
 
     def pending(self) -> list[Entry]:
@@ -112,9 +115,9 @@ class GroupReader(Generic[Entry]):
         return list(reply[0][1]) if reply else []
 
     def _make_group_again(self) -> None:
-        """Where it stood, or from the stream's beginning where it never was."""
+        """Where it stood; where nobody knows that, from the stream's beginning, unless it never was."""
         floor = self._client.execute_command("HGET", self._settled, "floor") if self._settled else None
-        make_group(self._client, self._stream, self._group, floor or "0")
+        make_group(self._client, self._stream, self._group, floor or ("0" if self._joined else self._begin))
         if self._joined:
             self._joined = False
             raise StreamUnavailable(f"the group {self._group} was deleted; it was made again")
