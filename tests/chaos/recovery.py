@@ -25,9 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import models
 from cameras import Camera
+from cores import two_devices
 from pictures import HANGER, Pictures, trap
 from servers import SingleRedis
-from stack import READY_TIMEOUT_S, Service, Stack, two_devices, wait_until
+from stack import READY_TIMEOUT_S, Service, Stack, wait_until
 from witness import Witness
 
 from worker.stream.consume import consumer_count

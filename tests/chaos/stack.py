@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from cores import two_devices
+
 from worker.settings import Settings, inherited_environment, load
 from worker.stream.connection import Client, connect
 from worker.stream.keys import LineKeys
@@ -158,12 +160,6 @@ class Stack:
     def stop(self) -> dict[str, int]:
         """End both; their exit codes."""
         return {service.name: service.stop() for service in self.services}
-
-
-def two_devices() -> str:
-    """Two workers on cores of this machine, which may have but one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return f"cpu:{cores[0]},cpu:{cores[1]}" if len(cores) > 1 else f"cpu:{cores[0]},cpu"
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> float:

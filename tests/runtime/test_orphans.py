@@ -6,16 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cores import two_devices
 
 from worker.errors import LineError
-from worker.runtime.orphans import end_orphans, hold_name, holder
+from worker.runtime.orphans import Predecessor, hold_name, holder
 from worker.stream.embedded import EmbeddedRedis
 
 from .pool import Pool, alive
@@ -55,10 +55,17 @@ def test_a_name_is_held_until_its_worker_is_gone(tmp_path: Path) -> None:
         assert holder(lock) is None
 
 
+def wait_for_its_end(predecessor: Predecessor) -> None:
+    while not predecessor.gone():
+        time.sleep(0.05)
+
+
 def test_one_that_leaves_is_waited_for(tmp_path: Path) -> None:
     lock = tmp_path / "w1.lock"
+    predecessor = Predecessor(lock, 60)
     with living_worker(lock, 1) as worker:
-        end_orphans([lock, tmp_path / "w2.lock"], 60, threading.Event())
+        assert not predecessor.gone()
+        wait_for_its_end(predecessor)
         assert worker.wait() == 0
 
 
@@ -66,16 +73,22 @@ def test_one_that_stays_is_killed(tmp_path: Path) -> None:
     lock = tmp_path / "w1.lock"
     with living_worker(lock) as worker:
         worker.send_signal(signal.SIGSTOP)
-        end_orphans([lock], 0.2, threading.Event())
+        wait_for_its_end(Predecessor(lock, 0.2))
         assert worker.wait() == -signal.SIGKILL
 
 
-def test_who_is_told_to_stop_waits_no_longer(tmp_path: Path) -> None:
-    stop = threading.Event()
-    stop.set()
-    with living_worker(tmp_path / "w1.lock") as worker:
-        end_orphans([tmp_path / "w1.lock"], 60, stop)
-        assert worker.poll() is None
+def test_a_hung_worker_of_an_earlier_supervisor_holds_up_its_own_slot_only(
+    redis_url: str, tmp_path: Path, jpegs: list[bytes]
+) -> None:
+    with Pool(redis_url, tmp_path, devices=two_devices(), work__drain_timeout_s=60) as first:
+        first.ready(2)
+        os.kill(first.workers()[0], signal.SIGSTOP)
+        first.process.kill()
+        first.process.wait()
+        with Pool(redis_url, tmp_path, devices=two_devices(), work__drain_timeout_s=60) as second:
+            frames = second.publish_many(20, jpegs)
+            second.wait_for(lambda: len(second.results()) >= len(frames), "verdicts")
+            assert len(second.workers()) == 1
 
 
 def test_a_worker_that_hangs_without_supervisor_is_ended_by_the_next_one(

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cores import two_devices
+
 from worker.settings import inherited_environment, load
 from worker.stream.connection import connect
 from worker.stream.consume import consumer_count
@@ -133,12 +135,6 @@ class RunningLine:
 
 def _variables(settings: dict[str, object]) -> dict[str, str]:
     return {f"LINE_{name.upper()}": str(value) for name, value in settings.items()}
-
-
-def two_devices() -> str:
-    """Two workers on cores of this machine, which may have but one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return f"cpu:{cores[0]},cpu:{cores[1]}" if len(cores) > 1 else f"cpu:{cores[0]},cpu"
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from cores import two_devices
 from redis_servers import free_ports
 from stream.guarded import GuardedRedis
 
@@ -17,7 +18,7 @@ from worker.stream.connection import Client
 from worker.stream.consume import consumer_count
 from worker.stream.keys import LineKeys
 
-from .running import COMMAND, RunningLine, two_devices
+from .running import COMMAND, RunningLine
 
 FRAMES = 300
 

@@ -11,9 +11,7 @@ import fcntl
 import os
 import signal
 import struct
-import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -22,7 +20,6 @@ from worker.errors import LineError
 
 log = structlog.get_logger()
 
-_POLL_S = 0.1
 _KILLED_IS_GONE_AFTER_S = 10.0
 _FLOCK = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, process id
 
@@ -59,23 +56,34 @@ def holder(lock: Path) -> int | None:
     return None if kind == fcntl.F_UNLCK else max(0, pid)
 
 
-def end_orphans(locks: Sequence[Path], patience_s: float, stop: threading.Event) -> None:
-    """Wait until no worker has one of these names, and kill those that are still there after `patience_s`.
+class Predecessor:
+    """The worker of an earlier supervisor that may still have a name: waited for at first, then killed."""
 
-    Returns early where `stop` is set.
+    def __init__(self, lock: Path, patience_s: float) -> None:
+        self._lock = lock
+        self._patience_s = patience_s
+        self._deadline: float | None = None
+        self._killed = False
 
-    Raises:
-        LineError: one cannot be killed.
-    """
-    deadline = time.monotonic() + patience_s
-    killed = False
-    while (pids := {pid for lock in locks if (pid := holder(lock)) is not None}) and not stop.is_set():
-        if time.monotonic() >= deadline:
-            if killed:
-                raise LineError(f"workers of an earlier supervisor cannot be ended: processes {sorted(pids)}")
-            for pid in pids - {0}:
-                log.error("worker of an earlier supervisor killed: it did not leave", pid=pid)
+    def gone(self) -> bool:
+        """Whether there is none, or none any more; to be asked until then.
+
+        Raises:
+            LineError: it cannot be killed.
+        """
+        pid = holder(self._lock)
+        if pid is None:
+            self._deadline, self._killed = None, False
+            return True
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._patience_s
+        if now >= self._deadline:
+            if self._killed:
+                raise LineError(f"the worker of an earlier supervisor cannot be ended: process {pid or 'unknown'}")
+            log.error("worker of an earlier supervisor killed: it did not leave", pid=pid)
+            if pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            killed, deadline = True, time.monotonic() + _KILLED_IS_GONE_AFTER_S
-        stop.wait(_POLL_S)
+            self._deadline, self._killed = now + _KILLED_IS_GONE_AFTER_S, True
+        return False

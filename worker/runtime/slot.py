@@ -15,6 +15,7 @@ import structlog
 from worker.devices import Device, child_environment
 from worker.metrics import worker_files
 from worker.runtime.openmp import with_openmp
+from worker.runtime.orphans import Predecessor
 from worker.runtime.progress import Progress
 from worker.runtime.reserve import reserve
 from worker.settings import Settings, inherited_environment, to_json
@@ -41,6 +42,7 @@ class Slot:
         self.fruitless = 0
         self._settings = settings
         self._lock = lock
+        self._predecessor = Predecessor(lock, settings.work.drain_timeout_s)
         self._stem = folder / name.replace(":", "_")
         self._folder = folder
         self._progress = Progress(self._stem.with_suffix(".progress"))
@@ -60,8 +62,12 @@ class Slot:
         return self._process is not None
 
     def start_when_due(self) -> None:
-        """Start a worker unless its backoff is still running."""
-        if self._process is not None or time.monotonic() < self._start_at:
+        """Start a worker unless its backoff is still running, or an earlier supervisor's worker of its name lives.
+
+        Raises:
+            LineError: that one cannot be ended.
+        """
+        if self._process is not None or time.monotonic() < self._start_at or not self._predecessor.gone():
             return
         self._progress.reset()
         self._reason_file.unlink(missing_ok=True)

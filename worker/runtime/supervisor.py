@@ -17,7 +17,6 @@ from worker.devices import check_cores, parse_devices
 from worker.errors import CrashLoop, SettingsError, StreamError
 from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
 from worker.runtime.names import claim_pool
-from worker.runtime.orphans import end_orphans
 from worker.runtime.slot import Slot
 from worker.settings import Settings
 from worker.stream.connection import connect, eviction_policy
@@ -59,7 +58,6 @@ class Supervisor:
                 Slot(self._settings, device, name, lock, pool.folder)
                 for device, name, lock in zip(self._devices, pool.names, pool.locks, strict=True)
             ]
-            end_orphans(pool.locks, self._settings.work.drain_timeout_s, self._stop)
             self._check_redis()
             stop_serving = self._serve_metrics(pool.folder)
             try:
