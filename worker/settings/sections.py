@@ -69,7 +69,9 @@ class WorkSettings(_Section):
 
     claim_idle_ms: int = Field(30_000, ge=1_000, description="take over a frame that a dead worker left, after")
     max_attempts: int = Field(3, ge=1, le=100, description="deliveries of a frame before it is dead-lettered")
-    hang_timeout_s: float = Field(30.0, ge=1, description="kill a worker that makes no progress for")
+    hang_timeout_s: float = Field(
+        30.0, ge=1, description="kill a worker that makes no progress for; well over redis.timeout_s"
+    )
     start_timeout_s: float = Field(120.0, ge=1, description="kill a worker that is not ready after")
     drain_timeout_s: float = Field(20.0, ge=0, description="on SIGTERM, kill workers that have not left after")
     max_restarts: int = Field(5, ge=1, description="deaths in a row without a finished frame: a crash loop")
