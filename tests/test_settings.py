@@ -153,9 +153,13 @@ def test_a_rule_that_can_never_raise_is_refused() -> None:
 def test_a_section_given_as_one_value_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "line.yml"
     path.write_text("queue: block\n")
-    assert refusal(config=path).startswith("queue")
+    assert refusal(config=path) == f"queue (from {path}): must be a section with settings in it; got 'block'"
     monkeypatch.setenv("LINE_QUEUE__MAX_FRAMES", "5")
     assert refusal(config=path).startswith("queue")
+    monkeypatch.setenv("LINE_WATCH", "off")
+    assert refusal() == (
+        'environment: error parsing value for field "watch": a section takes JSON, or a variable a setting'
+    )
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [1", "\x00", "a: !!python/object:x {}"])

@@ -81,7 +81,8 @@ def _read_environment() -> dict[str, Any]:
     try:
         return EnvSettingsSource(Settings)()
     except SourceReadError as error:
-        raise SettingsError(f"environment: {error}") from error
+        what = str(error).partition(" from source")[0]
+        raise SettingsError(f"environment: {what}: a section takes JSON, or a variable a setting") from error
 
 
 def _explain(error: ValidationError, origin: dict[str, str]) -> str:
@@ -89,7 +90,8 @@ def _explain(error: ValidationError, origin: dict[str, str]) -> str:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         where = f" (from {origin[name]})" if name in origin else ""
-        said = problem["msg"].removeprefix("Value error, ")
+        is_section = problem["type"] == "model_type"
+        said = "must be a section with settings in it" if is_section else problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name}{where}: there is no such setting; {_nearest(name)}")
         elif name == "alerts" or name.startswith(("redis", "alerts.webhook")):
