@@ -27,10 +27,10 @@ COMMAND = [sys.executable, "-c", "from worker.cli import main; main()", "alerts"
 
 
 @contextmanager
-def alert_process(redis_url: str, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+def alert_process(redis_url: str, *flags: str, stderr: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
     command = [*COMMAND, "--redis", redis_url, "--line", "test", "--metrics-port", "0", *flags]
     environment = os.environ | {"LINE_ALERTS__UPDATE_EVERY_S": "0"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stderr=stderr)
     try:
         yield process
     finally:
@@ -100,10 +100,12 @@ def test_a_slow_webhook_does_not_delay_the_decisions(client: Client, redis_url: 
 
 
 def test_sigterm_ends_it_cleanly_while_redis_is_away() -> None:
-    with alert_process("redis://127.0.0.1:1/0") as process:
-        time.sleep(1)
+    with alert_process("redis://127.0.0.1:1/0", stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert any(b"Redis is away" in said for said in process.stderr)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+        process.stderr.close()
 
 
 def test_it_serves_its_metrics(client: Client, redis_url: str) -> None:
