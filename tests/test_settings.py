@@ -65,6 +65,16 @@ def test_line_config_names_the_file_unless_a_flag_does(
     assert load(config=other)[0].line == "other"
 
 
+def test_devices_and_cameras_may_be_lists_in_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "line.yml"
+    config.write_text("devices: [cpu:0, cpu:1]\nalerts:\n  cameras:\n    - left\n    - right\n")
+    settings, _ = load(config=config)
+    assert settings.devices == "cpu:0,cpu:1"
+    assert settings.alerts.expected_cameras == {"left", "right"}
+    config.write_text("devices: [1, 2]\n")
+    assert "devices" in refusal(config=config)
+
+
 def test_sections_and_lists_of_json_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINE_ALERTS__ANOMALY__RAISE_AT", "2")
     monkeypatch.setenv("LINE_QUEUE", '{"max_frames": 7}')

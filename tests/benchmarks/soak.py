@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ KEPT = {"keep__results": 1_000, "keep__alerts": 50, "keep__dead": 50}
 
 def main() -> None:
     options = read_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         report = soak(options, Path(scratch))
     show(report)
@@ -56,7 +58,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=MODEL, help="the model folder (default: the demo's)")
     parser.add_argument("--queue-frames", type=int, default=1_000, help="that wait or are in work (default: 1000)")
     parser.add_argument("--report", type=Path, help="write figures and samples to this file as JSON")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.minutes <= options.warmup_minutes:
+        parser.error(f"--minutes must be more than the warm-up of {options.warmup_minutes:g}; see --warmup-minutes")
+    return options
 
 
 def soak(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from faults import FAULTS
 from run import Options, run_chaos
 
 
@@ -28,7 +29,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the faults' order and choices")
     parser.add_argument("--engine", choices=("cheap", "paddle"), default="cheap")
     parser.add_argument("--topology", choices=("single", "sentinel"), default="single", help="what the line's Redis is")
-    parser.add_argument("--only", action="append", default=[], help="strike with this fault alone; may be given again")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="FAULT", choices=[fault.name for fault in FAULTS],
+        help="strike with this fault alone, by its name in the table; may be given again",
+    )  # fmt: skip
     parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
     parser.add_argument("--calm", type=float, nargs=2, default=(0.5, 3.0), help="seconds between two faults, from to")
     parser.add_argument("--report", type=Path, help="write all figures to this file as JSON")

@@ -52,6 +52,24 @@ def show(table: Sequence[Mapping[str, Any]], judgement: Judgement) -> str:
     return "\n".join(lines)
 
 
+def explain(judgement: Judgement) -> str:
+    """The whole run in words."""
+    found = judgement.summary()
+    lines = [
+        f"published  {found['published']:,} accepted, {judgement.refused:,} refused and told so, "
+        f"{judgement.unknown} whose answer was lost",
+        f"ended      {judgement.verdicts}, dead {judgement.dead}, dropped {judgement.dropped}",
+        f"lost       {len(judgement.lost)}",
+        f"doubled    {len(judgement.doubled)}",
+        f"unknown    {judgement.phantoms} ended that nobody published",
+        f"unlucky    {judgement.unlucky} good frames dead-lettered, since each worker that had them was killed",
+        f"ledger     difference {judgement.difference}, backlog {judgement.backlog}",
+        f"alerts     {judgement.alerts} events",
+        *(f"WRONG      {wrong}" for wrong in judgement.wrongs),
+    ]
+    return "\n".join(lines)
+
+
 def as_json(table: Sequence[Mapping[str, Any]], judgement: Judgement, more: Mapping[str, Any]) -> dict[str, Any]:
     """Everything, for a file."""
     summary = judgement.summary() | {"passed": judgement.passed}

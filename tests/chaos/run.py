@@ -18,7 +18,7 @@ from cameras import Account, Camera, ForeignCamera
 from faults import FAULTS, Fault, Scene
 from oracle import Window, judge
 from pictures import Pictures
-from report import as_json, rows, show
+from report import as_json, explain, rows, show
 from servers import SentinelRedis, SingleRedis
 from stack import IMPATIENT, READY_TIMEOUT_S, Stack, wait_until
 from witness import Witness
@@ -91,6 +91,8 @@ class _Chaos:
         self._faults = [fault for fault in FAULTS if isinstance(server, fault.needs)]
         if options.only:
             self._faults = [fault for fault in self._faults if fault.name in options.only]
+        if not self._faults:
+            raise SystemExit(f"none of these faults can strike a Redis of the kind {options.topology}")
         self._windows: list[Window] = []
 
     @property
@@ -112,7 +114,7 @@ class _Chaos:
         judgement = judge(self._accounts, witness, self._stack.ledger())
         table = rows(self._windows, witness.results, judgement)
         self._say(show(table, judgement))
-        self._say(str(judgement.summary()))
+        self._say(explain(judgement))
         more = {
             "topology": self._options.topology,
             "engine": self._options.engine,
@@ -122,7 +124,7 @@ class _Chaos:
             "full_throughput_after_s": round(back_s, 1),
             "unexpected_exits": self._stack.unexpected,
         }
-        self._say(f"{more}")
+        self._say(f"{len(self._windows)} faults in {lasted_s:.0f} s; ended unasked: {self._stack.unexpected or 'none'}")
         return as_json(table, judgement, more)
 
     def _begin(self) -> None:

@@ -39,7 +39,10 @@ def main() -> int:
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="save inputs here")
     arguments = parser.parse_args()
     if arguments.only:
-        seed, number = map(int, arguments.only.split(":"))
+        try:
+            seed, number = map(int, arguments.only.split(":"))
+        except ValueError:
+            parser.error(f"--only {arguments.only}: give SEED:NUMBER, as a finding names it")
         print(inspect(odd(seed, number, entry(seed, number)), USUAL_LIMITS))
         return 0
     targets = {"decode": fuzz_decoding, "line": fuzz_line}

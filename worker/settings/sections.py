@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -133,6 +133,11 @@ class AlertSettings(_Section):
     update_every_s: float = Field(10.0, ge=0, description="at most one `updated` event an open alert this often")
     webhook: WebhookSettings = WebhookSettings()
 
+    @field_validator("cameras", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        return _join_list(value)
+
     @field_validator("cameras")
     @classmethod
     def _names(cls, value: str) -> str:
@@ -144,6 +149,11 @@ class AlertSettings(_Section):
     def expected_cameras(self) -> frozenset[str]:
         """`cameras`, taken apart."""
         return frozenset(_split(self.cameras))
+
+
+def _join_list(value: Any) -> Any:
+    """A YAML list of texts as the one text, parted by commas, that a variable or a flag has for it."""
+    return ",".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
 
 def _split(names: str) -> list[str]:
@@ -192,6 +202,11 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        return _join_list(value)
 
     @field_validator("devices")
     @classmethod

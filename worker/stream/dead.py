@@ -13,6 +13,7 @@ from worker.stream.keys import LineKeys
 from worker.stream.scripts import Script
 
 _PAGE = 16  # letters carry whole images
+_SHOWN = 256  # well over what any right field holds
 _ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
 _ORIGINAL = "original."
 
@@ -36,7 +37,7 @@ class DeadLetter:
     not_kept: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the image's bytes are given by their number."""
+        """For JSON: the image, and what else is long, is given by the number of its bytes."""
         return {
             "id": self.id,
             "frame": self.frame,
@@ -48,7 +49,7 @@ class DeadLetter:
             "dead_at": self.dead_at,
             "not_kept": self.not_kept,
             "original": {
-                name: f"<{len(value)} bytes>" if name == "data" else value.decode("utf-8", "replace")
+                name[:_SHOWN]: f"<{len(value)} bytes>" if _is_long(name, value) else value.decode("utf-8", "replace")
                 for name, value in self.original.items()
             },
         }
@@ -110,6 +111,10 @@ class DeadLetters:
         """Delete the letter with this id for good; False where it was gone already."""
         with stream_errors():
             return bool(self._purge([self._keys.dead, self._keys.dead_bytes], [letter_id]) == 1)
+
+
+def _is_long(name: str, value: bytes) -> bool:
+    return name == "data" or len(value) > _SHOWN
 
 
 def _letter(entry_id: bytes, flat: list[bytes]) -> DeadLetter:
