@@ -16,6 +16,7 @@ from worker.errors import SettingsError, StreamError, StreamUnavailable
 from worker.settings import Settings
 from worker.stream.connection import Client, connect, stream_errors
 from worker.stream.embedded import EmbeddedRedis
+from worker.stream.keys import LineKeys
 from worker.stream.publish import FramePublisher
 from worker.types import Frame
 
@@ -245,6 +246,22 @@ def test_without_the_replica_a_frame_is_not_published_and_is_so_once_it_is_back(
     pair.replica.resume()
     published = retried(pair.publisher, frame)
     assert pair.frames(pair.primary) == pair.frames(pair.replica) == [first.id.encode(), published.id.encode()]
+
+
+def test_without_the_replica_a_drop_is_not_told_either(pair: Pair) -> None:
+    url = f"redis://127.0.0.1:{pair.primary.port}"
+    queue = {"queue__policy": "drop-newest", "queue__max_frames": 1}
+    publisher = FramePublisher(settings_for(url, redis__wait_replicas=1, redis__wait_timeout_ms=300, **queue))
+    assert retried(publisher, Frame("c1", b"image")).status == "accepted"
+    pair.replica.pause()
+    dropped = Frame("c1", b"image")
+    with pytest.raises(StreamUnavailable, match="0 of 1 replicas"):
+        publisher.publish(dropped)
+    pair.replica.resume()
+    assert retried(publisher, dropped).status == "dropped"
+    counts = pair.replica.client.execute_command("HGETALL", LineKeys("test").ledger)
+    assert counts[b"dropped:drop-newest"] == b"1"
+    publisher.close()
 
 
 def test_a_frame_that_was_lost_with_its_primary_is_published_again(pair: Pair) -> None:

@@ -97,7 +97,7 @@ class FramePublisher:
         key_list = [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token), keys.hold]
         with stream_errors(), self._explained():
             status, entry_id, evicted = self._script(key_list, args)
-            if status == b"accepted" and self._redis.wait_replicas:
+            if status in (b"accepted", b"dropped") and self._redis.wait_replicas:
                 self._wait_for_replicas()
         if status == b"held":
             raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
@@ -106,7 +106,7 @@ class FramePublisher:
         return Published(entry_id.decode(), "accepted" if status == b"accepted" else "dropped", evicted)
 
     def _wait_for_replicas(self) -> None:
-        """Have `redis.wait_replicas` replicas confirm that they have the frame too.
+        """Have `redis.wait_replicas` replicas confirm that they have the frame too, or the count of its drop.
 
         WAIT is for what its own connection wrote, and this may be a new one: hence the write before it. It may lead
         to a new primary too, which has the frame exactly if it knows of this attempt.
