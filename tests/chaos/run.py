@@ -167,12 +167,12 @@ class _Chaos:
         for fault in faults:
             windows.append(Window(fault.name, time.time()))
             strike = fault.strike(self._scene)
-            with suppress(redis.RedisError):  # together with another it may find nothing left to break
+            with suppress(redis.RedisError, ProcessLookupError):  # together they may leave nothing to break
                 next(strike)
             struck.append(strike)
         time.sleep(max(self._chance.uniform(*fault.lasts_s) for fault in faults))
         for strike, window in zip(reversed(struck), reversed(windows), strict=True):
-            with suppress(redis.RedisError):
+            with suppress(redis.RedisError, ProcessLookupError):
                 next(strike, None)
             window.mended = time.time()
         self._windows += windows
