@@ -18,7 +18,9 @@ from worker.stream.publish import FramePublisher
 from worker.types import Frame
 
 FOREIGN = "foreign"
-"""The camera that is any Redis client; it may publish a number twice."""
+"""The camera that is any Redis client; it may publish a number twice, and frames without a camera's name."""
+NAMELESS = "?"
+"""Under which the ledger counts such frames."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cameras import FOREIGN, Account
+from cameras import FOREIGN, NAMELESS, Account
 from witness import Witness
 
 from worker.stream.ledger import Ledger
@@ -75,6 +75,7 @@ def judge(accounts: Sequence[Account], witness: Witness, books: Ledger) -> Judge
     unknown = sum(account.unknown for account in accounts)
     missing = Counter(camera for entry_id, camera in accepted.items() if entry_id not in witness.ends)
     evicted = {camera: counts.get("dropped:drop-oldest", 0) for camera, counts in books.cameras.items()}
+    evicted[FOREIGN] = evicted.get(FOREIGN, 0) + evicted.pop(NAMELESS, 0)
     short = {camera for camera, count in missing.items() if count > evicted.get(camera, 0)}
     lost = [entry_id for entry_id, camera in accepted.items() if camera in short and entry_id not in witness.ends]
     strangers = sum(1 for entry_id in witness.ends if entry_id not in accepted)
