@@ -67,7 +67,7 @@ class AlertStore:
         self._client = client
         self._keys = keys
         self._keep = keep
-        self._script = Script(client, "alert.lua")
+        self._script = Script(client, "frames.lua", "ids.lua", "alert.lua")
         self._publish = publish_script(client)
         self._results = GroupReader(client, keys.results, GROUP_ALERTING, _result, keys.settled)
 

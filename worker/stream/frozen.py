@@ -34,7 +34,7 @@ class FrozenCameras:
     def __init__(self, client: Client, keys: LineKeys, limit: int) -> None:
         self._key = keys.pictures
         self._limit = limit
-        self._script = Script(client, "frozen.lua")
+        self._script = Script(client, "ids.lua", "frozen.lua")
 
     def frozen(self, shown: Sequence[Shown]) -> list[bool]:
         """Note these frames by one call, and say of each whether its camera is frozen.

@@ -8,13 +8,6 @@ local alarm, alerts, results, settled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local version, state, keep_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local keep, group, acks = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
-local function before(one, other)
-  local ms, counter = string.match(one, '^(%d+)-(%d+)$')
-  local other_ms, other_counter = string.match(other, '^(%d+)-(%d+)$')
-  ms, counter, other_ms, other_counter = tonumber(ms), tonumber(counter), tonumber(other_ms), tonumber(other_counter)
-  return ms < other_ms or (ms == other_ms and counter < other_counter)
-end
-
 -- Up to where every result was settled: what is pending with the group, or was not read yet, comes behind it.
 local function floor()
   local pending = redis.pcall('XPENDING', results, group, '-', '+', 1)
@@ -24,11 +17,7 @@ local function floor()
     if counter ~= '0' then return ms .. '-' .. string.format('%.0f', counter - 1) end
     return string.format('%.0f', ms - 1) .. '-18446744073709551615'
   end
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', results)) do
-    local fields = {}
-    for i = 1, #info, 2 do fields[info[i]] = info[i + 1] end
-    if fields.name == group then return fields['last-delivered-id'] end
-  end
+  return position(results, group)
 end
 
 -- Keeps in mind what was settled, so that a group that somebody deleted can be made again where it stood: `floor`, and

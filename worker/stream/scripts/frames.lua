@@ -72,13 +72,18 @@ local function by_name(flat)
   return named
 end
 
--- The id of the last entry that the group handed out, or nil where there is no such group.
-local function last_delivered(frames, group)
-  if redis.call('EXISTS', frames) == 0 then return nil end
-  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', frames)) do
+-- The id of the last entry that the group of a stream that is there handed out, or nil where there is no such group.
+local function position(stream, group)
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local info = by_name(flat)
     if info.name == group then return info['last-delivered-id'] end
   end
+end
+
+-- The same of a stream that may not be there.
+local function last_delivered(frames, group)
+  if redis.call('EXISTS', frames) == 0 then return nil end
+  return position(frames, group)
 end
 
 -- The id of the stream's first entry where it was handed out and is pending with nobody, else nil: somebody

@@ -13,18 +13,6 @@ local kind = redis.call('TYPE', pictures).ok
 if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', pictures) end -- not ours, and our memory is no loss
 redis.call('HDEL', pictures, '') -- so that a full Redis, which workers are to empty, does not stop it: see commit.lua
 
-local function less(a, b) -- of numbers as text: some stream ids are too long for a Lua number
-  if #a ~= #b then return #a < #b end
-  return a < b
-end
-
-local function before(a, b) -- of stream ids
-  local a_time, a_count = a:match('^(%d+)-(%d+)$')
-  local b_time, b_count = b:match('^(%d+)-(%d+)$')
-  if a_time ~= b_time then return less(a_time, b_time) end
-  return less(a_count, b_count)
-end
-
 local function load(camera)
   local digest, frozen, rest = (redis.call('HGET', pictures, camera) or ''):match('^(%x+) (%S+) (.+)$')
   local ids = {}
