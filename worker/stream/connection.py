@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,14 +73,18 @@ class Client(redis.Redis):
     def execute_together(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Commands in one go, and so on one connection, with their raw replies; raises the first error among them."""
         with self.leaving_who_is_outdated():
-            with self.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-                replies: list[Any] = pipeline.execute(raise_on_error=False)
+            replies = self.pipelined(commands, transaction=False)
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
             return replies
+
+    def pipelined(self, commands: Sequence[tuple[Any, ...]], *, transaction: bool) -> list[Any]:
+        """The raw replies to commands that are sent in one go, error replies among them."""
+        with self.pipeline(transaction=transaction) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return list(pipeline.execute(raise_on_error=False))
 
     @contextmanager
     def leaving_who_is_outdated(self) -> Iterator[None]:

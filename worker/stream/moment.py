@@ -17,14 +17,6 @@ def read_at_once(client: Client, *commands: tuple[Any, ...]) -> list[Any]:
     """
     with stream_errors(), client.leaving_who_is_outdated():
         try:
-            return _send(client, commands, transaction=True)
+            return client.pipelined(commands, transaction=True)
         except redis.OutOfMemoryError:
-            return _send(client, commands, transaction=False)
-
-
-def _send(client: Client, commands: tuple[tuple[Any, ...], ...], *, transaction: bool) -> list[Any]:
-    with client.pipeline(transaction=transaction) as pipeline:
-        pipeline.response_callbacks = client.response_callbacks
-        for command in commands:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        return list(pipeline.execute(raise_on_error=False))
+            return client.pipelined(commands, transaction=False)
