@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -26,6 +27,14 @@ PREFIX = "LINE_"
 
 NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 Name = Annotated[str, Field(pattern=NAME)]
+
+
+def _join_list(value: Any) -> Any:
+    """A YAML list of texts as the one text, parted by commas, that a variable or a flag has for it."""
+    return ",".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+
+
+Listed = Annotated[str, BeforeValidator(_join_list)]
 
 
 class _Section(BaseModel):
@@ -125,18 +134,13 @@ class AlertSettings(_Section):
     anomaly: AlertRule = AlertRule()
     invalid: AlertRule = AlertRule(window=10, raise_at=5, clear_after=5)
     late: AlertRule = AlertRule(window=20, raise_at=10, clear_after=10)
-    cameras: str = Field("", description="cameras that must be there, as in left,right: silent even if never seen")
+    cameras: Listed = Field("", description="cameras that must be there, as in left,right: silent even if never seen")
     camera_silent_s: float = Field(30.0, ge=0, description="a camera without results this long; 0: off")
     worker_down_s: float = Field(15.0, ge=0, description="a worker not seen at Redis this long; 0: off")
     backlog_share: float = Field(0.8, ge=0, le=1, description="share of queue.max_frames; 0: off")
     reorder_ms: float = Field(500.0, ge=0, le=60_000, description="wait this long for a missing seq")
     update_every_s: float = Field(10.0, ge=0, description="at most one `updated` event an open alert this often")
     webhook: WebhookSettings = WebhookSettings()
-
-    @field_validator("cameras", mode="before")
-    @classmethod
-    def _joined(cls, value: Any) -> Any:
-        return _join_list(value)
 
     @field_validator("cameras")
     @classmethod
@@ -149,11 +153,6 @@ class AlertSettings(_Section):
     def expected_cameras(self) -> frozenset[str]:
         """`cameras`, taken apart."""
         return frozenset(_split(self.cameras))
-
-
-def _join_list(value: Any) -> Any:
-    """A YAML list of texts as the one text, parted by commas, that a variable or a flag has for it."""
-    return ",".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
 
 def _split(names: str) -> list[str]:
@@ -188,7 +187,7 @@ class Settings(BaseSettings):
     )
 
     line: Name = Field("line1", description="the line's name: the prefix of all its keys")
-    devices: str = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
+    devices: Listed = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
     model: Path | None = Field(None, description="the model folder (bundle or PaddleX export)")
     threshold: float | None = Field(None, ge=0, allow_inf_nan=False, description="overrides the bundle's threshold")
     engine: Literal["paddle"] = Field("paddle", description="what runs the model")
@@ -202,11 +201,6 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
-
-    @field_validator("devices", mode="before")
-    @classmethod
-    def _joined(cls, value: Any) -> Any:
-        return _join_list(value)
 
     @field_validator("devices")
     @classmethod
