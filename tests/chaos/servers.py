@@ -89,6 +89,3 @@ class SentinelRedis:
     def stop(self) -> None:
         """End all."""
         self.trio.stop()
-
-
-__all__ = ["SentinelRedis", "SingleRedis", "wait_for"]
