@@ -32,8 +32,9 @@ class Growth:
 def judge(samples: Sequence[Sample], warmup_s: float, allowed: float = ALLOWED_GROWTH) -> dict[str, Any]:
     """The report: a row for each process, Redis, speed, and `faults`, which is empty where all is flat.
 
-    A process has a fault where it has more files or threads at the end than it ever had just after the warm-up, and
-    where it was replaced on the way.
+    A process has a fault where it was replaced on the way, and where the least number of files or threads that it has
+    at the end is above the least just after the warm-up: what leaks stays, and what comes and goes does not count
+    (Redis opens files while it rewrites its own).
 
     Raises:
         ValueError: the soak was too short for its warm-up.
@@ -83,8 +84,8 @@ def _process(name: str, samples: Sequence[Sample], early: Sequence[Sample], late
         )
         row[figure] = {"before": growth.before, "after": growth.after, "growth": round(growth.share, 4)}
     for figure in ("fds", "threads"):
-        steady = [getattr(one, figure) for part in (before, after) for one in part]
-        row[figure] = {"min": min(steady), "max": max(steady), "before": max(steady[: len(before)])}
+        first, last = ([getattr(one, figure) for one in part] for part in (before, after or before))
+        row[figure] = {"min": min(first + last), "max": max(first + last), "before": min(first), "after": min(last)}
     return row
 
 
@@ -94,9 +95,9 @@ def _faults(row: dict[str, Any], allowed: float) -> list[str]:
     if row["rss"]["growth"] >= allowed:
         faults.append(f"{name}: rss {_said(Growth('', row['rss']['before'], row['rss']['after']))}")
     return faults + [
-        f"{name}: {figure} rose from {row[figure]['before']} to {row[figure]['max']}"
+        f"{name}: {figure} rose from {row[figure]['before']} to {row[figure]['after']}"
         for figure in ("fds", "threads")
-        if row[figure]["max"] > row[figure]["before"]
+        if row[figure]["after"] > row[figure]["before"]
     ]
 
 

@@ -63,6 +63,13 @@ def test_redis_that_grows_has_a_fault() -> None:
     assert [fault.split(":")[0] for fault in report["faults"]] == ["redis used_memory"]
 
 
+def test_files_that_come_and_go_are_no_leak() -> None:
+    def rewrites(at: float, usage: Usage) -> Usage:
+        return Usage(1, usage.rss, usage.anonymous, usage.fds + 2 * (at > 300 and at % 60 < 15), usage.threads)
+
+    assert judge(samples(rewrites), warmup_s=60)["faults"] == []
+
+
 @pytest.mark.parametrize("figure", ["fds", "threads"])
 def test_one_more_file_or_thread_at_the_end_has_a_fault(figure: str) -> None:
     def leak(at: float, usage: Usage) -> Usage:

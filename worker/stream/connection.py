@@ -18,6 +18,7 @@ from worker.settings import RedisSettings, Settings
 from worker.stream.keys import LineKeys
 from worker.stream.locate import ClusterLocator, LocatedConnection, LocatedSSLConnection, Locator, SentinelLocator
 from worker.stream.login import Misconfigured, certificates, credentials, refused_certificate, sentinel_credentials
+from worker.stream.pack import CommandPacker
 
 # A reader blocks at the server at most this long: well under the shortest time-out (RedisSettings.timeout_s).
 BLOCK_MS = 500
@@ -143,6 +144,7 @@ def _time_outs(settings: RedisSettings) -> dict[str, Any]:
         "socket_connect_timeout": settings.connect_timeout_s,
         "health_check_interval": settings.health_check_s,
         "retry": Retry(NoBackoff(), 0),
+        "command_packer": CommandPacker(),
         "client_name": f"line-worker@{socket.gethostname()}"[:60].replace(" ", "-"),
     }
 
