@@ -80,7 +80,8 @@ def certificates(settings: RedisSettings) -> dict[str, Any]:
         if cert:
             context.load_cert_chain(cert, key, password="")  # or OpenSSL asks for one on the terminal
     except OSError as error:
-        raise SettingsError(f"redis.cert_file {cert} with key_file {key}: {_why(error)}") from error
+        beside = f" with key_file {key}" if key else " (which must hold its key too, as there is no key_file)"
+        raise SettingsError(f"redis.cert_file {cert}{beside}: {_why(error)}") from error
     files = {"ssl_ca_certs": ca, "ssl_certfile": cert, "ssl_keyfile": key}
     return {name: str(path) for name, path in files.items() if path} | {"ssl_check_hostname": True}
 
