@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -184,6 +184,20 @@ def stream_errors() -> Iterator[None]:
         raise StreamError(f"Redis: {_told(error)}{hint}") from error
     except redis.RedisError as error:
         raise StreamError(f"Redis: {error}") from error
+
+
+@contextmanager
+def bearing_no_group(heal: Callable[[], None] | None = None) -> Iterator[None]:
+    """Where the group or its stream is gone, call `heal` and go on as if nothing had been found; other errors become
+    ours, see `stream_errors`."""
+    with stream_errors():
+        try:
+            yield
+        except redis.ResponseError as error:
+            if not is_no_group(error):
+                raise
+            if heal is not None:
+                heal()
 
 
 def _says(error: redis.RedisError, codes: tuple[str, ...]) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-import redis
 import structlog
 
-from worker.stream.connection import BLOCK_MS, Client, is_no_group, stream_errors
+from worker.stream.connection import BLOCK_MS, Client, bearing_no_group
 from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.stream.scripts import Script, publish_script
 
@@ -52,7 +50,7 @@ class FrameConsumer:
 
         Consumers that left nothing behind and were not seen for an hour are forgotten.
         """
-        with self._bearing_no_group():  # destroyed in between: the first read makes it again
+        with bearing_no_group():  # destroyed in between: the first read makes it again
             self._join()
             self._leave([self._keys.frames], [GROUP_INSPECT, "", _FORGET_AFTER_MS])
 
@@ -62,7 +60,7 @@ class FrameConsumer:
         The group is made where it is missing (first start, FLUSHALL), from the stream's beginning.
         """
         reply = None
-        with self._bearing_no_group(self._join):
+        with bearing_no_group(self._join):
             reply = self._client.execute_command(
                 "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", count, "BLOCK", block_ms,
                 "STREAMS", self._keys.frames, ">",
@@ -88,7 +86,7 @@ class FrameConsumer:
         And does for the cameras what they have not the rights to: the publish script is loaded, and ids that a client
         has driven far ahead of the clock are brought back.
         """
-        with self._bearing_no_group(self._join):
+        with bearing_no_group(self._join):
             self._publish.offer()
             self._bring_ids_back()
             self._client.execute_command(
@@ -100,32 +98,20 @@ class FrameConsumer:
         """Whether there are frames to take over; takes nothing. Either some worker has held one for `claim_idle_ms`
         without finishing it, or somebody deleted a consumer and what was pending with it."""
         found = 0
-        with self._bearing_no_group():
+        with bearing_no_group():
             found = self._look([self._keys.frames], [GROUP_INSPECT, self._claim_idle_ms])
         return bool(found == 1)
 
     def renew(self, ids: list[str]) -> None:
         """Say that these frames are still in work here, so that nobody takes them over."""
         if ids:
-            with self._bearing_no_group():  # then there is no lease either: the frames are delivered again anyway
+            with bearing_no_group():  # then there is no lease either: the frames are delivered again anyway
                 self._renew(self._books(), [GROUP_INSPECT, self.name, *ids])
 
     def leave(self) -> None:
         """Remove this consumer from the group, unless frames are pending under its name."""
-        with self._bearing_no_group():
+        with bearing_no_group():
             self._leave([self._keys.frames], [GROUP_INSPECT, self.name, _FORGET_AFTER_MS])
-
-    @contextmanager
-    def _bearing_no_group(self, heal: Callable[[], None] | None = None) -> Iterator[None]:
-        """Where the group is gone, call `heal` and go on as if nothing had been found; other errors become ours."""
-        with stream_errors():
-            try:
-                yield
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                if heal is not None:
-                    heal()
 
     def _join(self) -> None:
         # A blocking read alone does not make a consumer known before Redis 7.2.
@@ -143,7 +129,7 @@ class FrameConsumer:
 
     def _claim(self, scope: str, idle_ms: int, cursor: str) -> Delivery | None:
         reply = None
-        with self._bearing_no_group(self._join):
+        with bearing_no_group(self._join):
             reply = self._recover(self._books(), [GROUP_INSPECT, self.name, scope, idle_ms, cursor, 1])
         if reply is None:
             return None
@@ -161,10 +147,7 @@ class FrameConsumer:
 
 def consumer_count(client: Client, keys: LineKeys) -> int:
     """How many workers have joined the group `inspect`; 0 where it does not exist yet."""
-    with stream_errors():
-        try:
-            return len(client.execute_command("XINFO", "CONSUMERS", keys.frames, GROUP_INSPECT))
-        except redis.ResponseError as error:
-            if not is_no_group(error):
-                raise
-            return 0
+    consumers: list[Any] = []
+    with bearing_no_group():
+        consumers = client.execute_command("XINFO", "CONSUMERS", keys.frames, GROUP_INSPECT)
+    return len(consumers)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-import redis
 import structlog
 
 from worker.errors import StreamError, StreamUnavailable
-from worker.stream.connection import Client, is_no_group, stream_errors
+from worker.stream.connection import Client, bearing_no_group, stream_errors
 from worker.stream.scripts import Script
 
 PAGE = 100
@@ -56,17 +55,12 @@ class GroupReader(Generic[Entry]):
 
     def has_left(self, idle_ms: int) -> bool:
         """Whether something was read longer than `idle_ms` ago and not acknowledged since."""
-        with stream_errors():
-            try:
-                return bool(
-                    self._client.execute_command(
-                        "XPENDING", self._stream, self._group, "IDLE", idle_ms, "-", "+", 1, CONSUMER
-                    )
-                )
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                return False  # the next read makes the group
+        left = None
+        with bearing_no_group():  # the next read makes it
+            left = self._client.execute_command(
+                "XPENDING", self._stream, self._group, "IDLE", idle_ms, "-", "+", 1, CONSUMER
+            )
+        return bool(left)
 
     def read(self, count: int, block_ms: int) -> list[Entry]:
         """Up to `count` new entries; waits at most `block_ms` for the first.
@@ -83,16 +77,12 @@ class GroupReader(Generic[Entry]):
 
     def take_over(self, idle_ms: int, count: int) -> list[Entry]:
         """Up to `count` entries that were read, and neither acknowledged nor kept for `idle_ms`."""
-        with stream_errors():
-            try:
-                reply = self._client.execute_command(
-                    "XAUTOCLAIM", self._stream, self._group, CONSUMER, idle_ms, "0-0", "COUNT", count
-                )
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                return []  # the next read makes the group
-        return self._decoded([entry for entry in reply[1] if entry])  # before Redis 7 a trimmed entry is None
+        left: list[RawEntry] = []
+        with bearing_no_group():  # the next read makes it
+            left = self._client.execute_command(
+                "XAUTOCLAIM", self._stream, self._group, CONSUMER, idle_ms, "0-0", "COUNT", count
+            )[1]
+        return self._decoded([entry for entry in left if entry])  # before Redis 7 a trimmed entry is None
 
     def acknowledge(self, ids: Sequence[str]) -> None:
         """These are done with."""
@@ -100,18 +90,13 @@ class GroupReader(Generic[Entry]):
             self._client.execute_command("XACK", self._stream, self._group, *ids)
 
     def _page(self, count: int, block: list[Any], after: str) -> list[RawEntry]:
-        with stream_errors():
-            try:
-                reply = self._client.execute_command(
-                    "XREADGROUP", "GROUP", self._group, CONSUMER, "COUNT", count, *block,
-                    "STREAMS", self._stream, after,
-                )  # fmt: skip
-            except redis.ResponseError as error:
-                if not is_no_group(error):
-                    raise
-                self._make_group_again()
-                return []
-        self._joined = True
+        reply = None
+        with bearing_no_group(self._make_group_again):
+            reply = self._client.execute_command(
+                "XREADGROUP", "GROUP", self._group, CONSUMER, "COUNT", count, *block,
+                "STREAMS", self._stream, after,
+            )  # fmt: skip
+            self._joined = True
         return list(reply[0][1]) if reply else []
 
     def _make_group_again(self) -> None:
