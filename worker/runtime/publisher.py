@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import structlog
 
-from worker.errors import StreamUnavailable
 from worker.inference.predictor import Predictor
 from worker.metrics import WorkerMetrics
 from worker.runtime.handover import Ending, HandOver, Inferred, InHand, Judged
 from worker.runtime.progress import Progress
-from worker.runtime.retry import Outage
+from worker.runtime.retry import until_answered
 from worker.runtime.verdict import Origin, in_time, predicted
 from worker.stream.commit import Committer, Dead, Finished, Outcome
 from worker.types import Verdict
@@ -66,28 +65,20 @@ class Publisher:
         stands: the next one finds the frame ended.
         """
         started = time.perf_counter()
-        outage = Outage("publisher")
-        while True:
-            self._stamp()
-            outcomes = [_outcome(item, time.time_ns()) for item in batch]
-            try:
-                ended = self._committer.commit(outcomes)
-            except StreamUnavailable as error:
-                outage.wait(error)
-            else:
-                outage.over()
-                break
+        committed = until_answered("publisher", lambda: self._try_to_commit(batch), self._stamp)
         commit_s = time.perf_counter() - started
-        for outcome, here in zip(outcomes, ended, strict=True):
+        for outcome, here in committed:
             self._in_hand.remove(outcome.result.frame if isinstance(outcome, Finished) else outcome.frame)
             if here:
                 self._measure(outcome, commit_s)
         self._progress.add_finished(len(batch))
-        if not all(ended):
-            log.info(
-                "frames had left the queue already: ended by another worker, dropped or flushed",
-                count=ended.count(False),
-            )
+        if gone := sum(not here for _, here in committed):
+            log.info("frames had left the queue already: ended by another worker, dropped or flushed", count=gone)
+
+    def _try_to_commit(self, batch: Sequence[Judged | Dead]) -> list[tuple[Outcome, bool]]:
+        """The outcomes as they stand now, each with whether it was this try that ended the frame."""
+        outcomes = [_outcome(item, time.time_ns()) for item in batch]
+        return list(zip(outcomes, self._committer.commit(outcomes), strict=True))
 
     def _measure(self, outcome: Outcome, commit_s: float) -> None:
         if isinstance(outcome, Dead):

@@ -14,7 +14,7 @@ import structlog
 from worker.errors import StreamUnavailable
 from worker.runtime.handover import Ending, HandOver, InHand, Judged, Prepared, Ready
 from worker.runtime.prepare import Preparer
-from worker.runtime.retry import Outage
+from worker.runtime.retry import Outage, until_answered
 from worker.runtime.verdict import Origin, invalid
 from worker.settings import Settings
 from worker.stream.consume import Delivery, FrameConsumer
@@ -106,16 +106,7 @@ class Reader:
 
     def _look(self, shown: list[Shown]) -> list[bool]:
         """Which cameras are frozen, however often it takes to ask: what nobody could ask for is not OK."""
-        outage = Outage("frozen")
-        while True:
-            self._stamp()
-            try:
-                frozen = self._cameras.frozen(shown)
-            except StreamUnavailable as error:
-                outage.wait(error)
-            else:
-                outage.over()
-                return frozen
+        return until_answered("frozen", lambda: self._cameras.frozen(shown), self._stamp)
 
     def _keep_alive(self) -> None:
         """While a slow device makes this stage wait, its frames stay leased."""

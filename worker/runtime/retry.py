@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 
@@ -13,6 +15,8 @@ from worker.errors import StreamUnavailable
 log = structlog.get_logger()
 
 _FIRST_PAUSE_S = 0.05
+
+Answer = TypeVar("Answer")
 
 
 class Outage:
@@ -43,3 +47,18 @@ class Outage:
             log.info("Redis is back", stage=self._who, away_s=round(away_s, 2))
             self._since = None
             self._failures = 0
+
+
+def until_answered(who: str, ask: Callable[[], Answer], stamp: Callable[[], None]) -> Answer:
+    """What Redis says, asked as often as it takes; `stamp` is called before each try, so that nobody is taken for
+    hung meanwhile."""
+    outage = Outage(who)
+    while True:
+        stamp()
+        try:
+            answer = ask()
+        except StreamUnavailable as error:
+            outage.wait(error)
+        else:
+            outage.over()
+            return answer
