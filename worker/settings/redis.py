@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from worker.settings.redis_url import RedisAddress, parse_redis_url
+from worker.settings.section import Section
 
 
-class RedisSettings(BaseModel):
+class RedisSettings(Section):
     """How to reach Redis."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="a server, Sentinels or a Cluster; see «Redis»"

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -21,6 +19,7 @@ from worker.devices import parse_devices
 from worker.errors import DeviceError
 from worker.settings.redis import RedisSettings
 from worker.settings.secrets import split_webhook
+from worker.settings.section import Section
 from worker.settings.watch import WatchSettings
 
 PREFIX = "LINE_"
@@ -37,18 +36,14 @@ def _join_list(value: Any) -> Any:
 Listed = Annotated[str, BeforeValidator(_join_list)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BatchSettings(_Section):
+class BatchSettings(Section):
     """Dynamic batching: a batch closes when full, or this long after its first frame."""
 
     max_batch: int = Field(8, ge=1, le=256, description="frames a device call at most")
     max_wait_ms: float = Field(20.0, ge=0, le=10_000, description="wait for more, from the batch's first frame")
 
 
-class QueueSettings(_Section):
+class QueueSettings(Section):
     """What the frames stream may hold, and what a publisher does when it is full."""
 
     policy: Literal["block", "drop-oldest", "drop-newest"] = Field("block", description="when the queue is full")
@@ -59,7 +54,7 @@ class QueueSettings(_Section):
     )
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Frames beyond these limits are dead-lettered before they are decoded."""
 
     max_bytes: int = Field(32 * 2**20, ge=1, description="bytes of `data`")
@@ -73,7 +68,7 @@ class LimitSettings(_Section):
     )
 
 
-class WorkSettings(_Section):
+class WorkSettings(Section):
     """Reading, recovery and the supervisor's patience."""
 
     claim_idle_ms: int = Field(30_000, ge=1_000, description="take over a frame that a dead worker left, after")
@@ -88,7 +83,7 @@ class WorkSettings(_Section):
     decode_threads: int = Field(2, ge=1, le=64, description="threads that decode and preprocess")
 
 
-class KeepSettings(_Section):
+class KeepSettings(Section):
     """How many entries the output streams keep (trimmed to about this many)."""
 
     results: int = Field(10_000, ge=1, description="verdicts on the results stream")
@@ -98,7 +93,7 @@ class KeepSettings(_Section):
     reply_s: int = Field(60, ge=1, description="seconds that a reply waits to be fetched")
 
 
-class AlertRule(_Section):
+class AlertRule(Section):
     """`raise_at` bad results of the last `window` raise; `clear_after` good ones in a row clear."""
 
     enabled: bool = Field(True, description="whether this kind of alert is raised")
@@ -113,7 +108,7 @@ class AlertRule(_Section):
         return self
 
 
-class WebhookSettings(_Section):
+class WebhookSettings(Section):
     """Where alert events are POSTed as JSON."""
 
     url: SecretStr = Field(SecretStr(""), description="http(s) URL; empty: no webhook")
@@ -128,7 +123,7 @@ class WebhookSettings(_Section):
         return value
 
 
-class AlertSettings(_Section):
+class AlertSettings(Section):
     """The alert process."""
 
     anomaly: AlertRule = AlertRule()
@@ -159,7 +154,7 @@ def _split(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """The Prometheus endpoints, one a process tree."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -168,7 +163,7 @@ class MetricsSettings(_Section):
     produce_port: int = Field(0, ge=0, le=65_535, description="port of `produce`; 0: off")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Logs go to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")

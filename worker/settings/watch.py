@@ -6,7 +6,9 @@ import math
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
+
+from worker.settings.section import Section
 
 AUTO: Final = "auto"
 OFF: Final = "off"
@@ -29,10 +31,8 @@ Limit = Annotated[float | Literal["auto"], BeforeValidator(_limit)]
 """`auto`: from what the model's bundle says of the good photographs; 0 or `off`: not checked."""
 
 
-class WatchSettings(BaseModel):
+class WatchSettings(Section):
     """Frames that may not be trusted get INVALID with the reason; each check can be switched off."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dark: Limit = Field(AUTO, description="INVALID where the 99.5th percentile of brightness (0 to 1) is below; 0: off")
     blown_out: Limit = Field(AUTO, description="INVALID where a larger share (0 to 1) of the pixels is white; 0: off")
