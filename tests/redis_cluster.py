@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from ports import free_ports
 from redis.crc import key_slot
-from redis_servers import Server, free_ports, wait_for
+from redis_servers import Server, ServerGroup, wait_for
 
 SLOTS = 16384
 
 
-class Cluster:
-    """A context manager. `url` is the line's `redis.url`, with every node as a start node."""
+class Cluster(ServerGroup):
+    """`url` is the line's `redis.url`, with every node as a start node."""
 
     def __init__(self, line: str = "test", node_timeout_ms: int = 1_000) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="line-worker-cluster-")
+        super().__init__("cluster")
         self._node_timeout_ms = node_timeout_ms
         self.slot = key_slot(f"{{{line}}}".encode())
         self.nodes = [self._node(port) for port in free_ports(4, below=55_536)]  # the bus is at 10,000 above
@@ -27,33 +25,21 @@ class Cluster:
         """The URL with these start nodes."""
         return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in nodes)}"
 
-    def __enter__(self) -> Cluster:
-        try:
-            for epoch, node in enumerate(self.nodes, start=1):
-                node.start()
-                self.do(node, "SET-CONFIG-EPOCH", epoch)
-            self._deal_slots()
-            for node in self.nodes[1:]:
-                self.do(node, "MEET", "127.0.0.1", self.nodes[0].port)
-            self.wait_until_agreed()
-            self.do(self.nodes[3], "REPLICATE", self.id_of(self.owner()))
-            self.wait_for_replica()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+    def all(self) -> list[Server]:
+        """The nodes."""
+        return self.nodes
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End every process and delete the data."""
-        for node in self.nodes:
-            node.kill()
-            node.client.close()
-        self._temporary.cleanup()
+    def start(self) -> None:
+        """Start the nodes, deal the slots, and give the line's primary its replica."""
+        for epoch, node in enumerate(self.nodes, start=1):
+            node.start()
+            self.do(node, "SET-CONFIG-EPOCH", epoch)
+        self._deal_slots()
+        for node in self.nodes[1:]:
+            self.do(node, "MEET", "127.0.0.1", self.nodes[0].port)
+        self.wait_until_agreed()
+        self.do(self.nodes[3], "REPLICATE", self.id_of(self.owner()))
+        self.wait_for_replica()
 
     def do(self, node: Server, command: str, *args: Any) -> Any:
         """`CLUSTER command …` at this node."""
@@ -123,7 +109,7 @@ class Cluster:
             self.do(node, "ADDSLOTS", *range(number * share, min((number + 1) * share, SLOTS)))
 
     def _node(self, port: int) -> Server:
-        folder = Path(self._temporary.name) / f"node-{port}"
+        folder = self._folder / f"node-{port}"
         return Server(
             folder, port, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
             "--repl-diskless-sync-delay", "0", "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import redis
+from ports import free_ports
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.stream.embedded import find_server
 
 START_TIMEOUT_S = 30.0
-
-
-def free_ports(count: int, below: int = 65_536) -> list[int]:
-    """Ports that nobody listens on; all held until the last is found, so that they differ."""
-    ports: list[int] = []
-    with ExitStack() as held:
-        while len(ports) < count:
-            probe = held.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            if (port := int(probe.getsockname()[1])) < below:
-                ports.append(port)
-    return ports
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -114,36 +103,24 @@ class Server:
         os.kill(self.pid, signal.SIGCONT)
 
 
-class SentinelTrio:
-    """A primary, its replicas and three Sentinels, each a process of its own; a context manager.
+class ServerGroup(ABC):
+    """Servers that belong together, with their data in one temporary folder; a context manager."""
 
-    `url` is the line's `redis.url`. Servers keep an append-only file; all data are in one temporary folder. As the
-    README advises, with two replicas a primary that has none left takes no writes: the others may have another one.
-    """
-
-    SERVICE = "line"
-
-    def __init__(self, replicas: int = 2, down_after_ms: int = 800, options: Iterable[str] = ()) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="line-worker-sentinel-")
+    def __init__(self, kind: str) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"line-worker-{kind}-")
         self._folder = Path(self._temporary.name)
-        self._down_after_ms = down_after_ms
-        if replicas > 1:
-            options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "3", *options)
-        ports = free_ports(1 + replicas + 3)
-        self.servers = [self._server(port, options) for port in ports[: 1 + replicas]]
-        self.sentinels = [self._watcher(port) for port in ports[1 + replicas :]]
-        self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/{self.SERVICE}"
 
-    def __enter__(self) -> SentinelTrio:
+    @abstractmethod
+    def all(self) -> list[Server]:
+        """Every server, running or not, in the order in which they are to end."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start them and wait until they know each other."""
+
+    def __enter__(self) -> Self:
         try:
-            first, *others = self.servers
-            first.start()
-            for server in others:
-                server.start("--replicaof", "127.0.0.1", str(first.port))
-            self.wait_for_replicas()
-            for sentinel in self.sentinels:
-                sentinel.start()
-            self.wait_until_watched()
+            self.start()
         except BaseException:
             self.stop()
             raise
@@ -156,10 +133,45 @@ class SentinelTrio:
 
     def stop(self) -> None:
         """End every process and delete the data."""
-        for server in [*self.sentinels, *self.servers]:
+        for server in self.all():
             server.kill()
             server.client.close()
         self._temporary.cleanup()
+
+
+class SentinelTrio(ServerGroup):
+    """A primary, its replicas and three Sentinels, each a process of its own.
+
+    `url` is the line's `redis.url`. Servers keep an append-only file. As the README advises, with two replicas a
+    primary that has none left takes no writes: the others may have another one.
+    """
+
+    SERVICE = "line"
+
+    def __init__(self, replicas: int = 2, down_after_ms: int = 800, options: Iterable[str] = ()) -> None:
+        super().__init__("sentinel")
+        self._down_after_ms = down_after_ms
+        if replicas > 1:
+            options = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "3", *options)
+        ports = free_ports(1 + replicas + 3)
+        self.servers = [self._server(port, options) for port in ports[: 1 + replicas]]
+        self.sentinels = [self._watcher(port) for port in ports[1 + replicas :]]
+        self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/{self.SERVICE}"
+
+    def all(self) -> list[Server]:
+        """The Sentinels first, so that none sees the others die."""
+        return [*self.sentinels, *self.servers]
+
+    def start(self) -> None:
+        """Start the primary, then who follows it, then who watches them."""
+        first, *others = self.servers
+        first.start()
+        for server in others:
+            server.start("--replicaof", "127.0.0.1", str(first.port))
+        self.wait_for_replicas()
+        for sentinel in self.sentinels:
+            sentinel.start()
+        self.wait_until_watched()
 
     def primary(self) -> Server:
         """The server that most Sentinels hold for the primary now."""

@@ -27,9 +27,10 @@ from worker.demo import MODEL
 from worker.stream.embedded import EmbeddedRedis
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from ports import free_port
 from soak.judge import MEBI, judge
 from soak.watch import Sample, Usage, inspected, latencies_ms, redis_figures, usage
-from system.running import RunningLine, free_port
+from system.running import RunningLine
 
 CAMERAS = 2
 SIZE = 480  # pixels, of each side

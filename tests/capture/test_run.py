@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 from worker.capture.measure import served_counts
 from worker.capture.open import SourceOptions
@@ -147,8 +147,7 @@ def test_cameras_that_are_not_clear_are_refused(texts: list[str], camera: str | 
 
 
 def test_counts_are_served_as_metrics(redis_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = load({"redis.url": redis_url, "metrics.produce_port": port})[0]
     with served_counts(settings.metrics) as count:
         options = ProduceOptions(count=2)

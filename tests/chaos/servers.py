@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis
-from redis_servers import SentinelTrio, Server, free_ports, wait_for
+from ports import free_ports
+from redis_servers import SentinelTrio, Server, wait_for
 
 
 class SingleRedis:

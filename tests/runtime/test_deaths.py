@@ -11,12 +11,13 @@ from pathlib import Path
 
 import models
 import pytest
+from ports import free_port
 
 from worker.stream.consume import FrameConsumer, consumer_count
 from worker.stream.embedded import EmbeddedRedis
 from worker.types import Verdict
 
-from .pool import Pool, alive, free_port, scrape
+from .pool import Pool, alive, scrape
 
 CORE = min(os.sched_getaffinity(0))
 

@@ -9,12 +9,13 @@ import cv2
 import models
 import numpy as np
 import pytest
+from ports import free_port
 
 from worker.inference.predictor import Predictor
 from worker.metrics import STAGES
 from worker.types import Encoding, Verdict
 
-from .pool import Pool, free_port, scrape
+from .pool import Pool, scrape
 
 THRESHOLD = 0.0102
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import models
 import pytest
 from conftest import settings_for
+from ports import free_port
 
 from worker.capture.generated import GOOD, GeneratedLine
 from worker.inference.health import picture_digest
@@ -18,7 +19,7 @@ from worker.stream.ledger import read_ledger
 from worker.stream.publish import FramePublisher
 from worker.types import Encoding, Frame, Result, Verdict
 
-from .pool import Pool, free_port, scrape
+from .pool import Pool, scrape
 from .test_inspect import KEYS, Batch, FaultyDevice, flat, wait_until_done, working
 
 ALL = {"watch__dark": "auto", "watch__blown_out": "auto", "watch__frozen_after": 4}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 from conftest import settings_for
+from ports import free_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis_servers import free_ports
 
 from worker.errors import SettingsError, StreamUnavailable
 from worker.stream.alerting import AlertFeed, AlertStore, Saved
@@ -56,7 +56,7 @@ IDLE_MS = 50
 
 @pytest.fixture(scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedRedis]:
-    with GuardedRedis(tmp_path_factory.mktemp("guarded"), free_ports(1)[0]) as server:
+    with GuardedRedis(tmp_path_factory.mktemp("guarded"), free_port()) as server:
         yield server
 
 
@@ -244,7 +244,7 @@ def test_a_viewer_sees_everything_and_an_operator_replays_and_purges(server: Gua
 
 
 def test_rights_for_one_line_end_at_that_line(tmp_path: Path) -> None:
-    with GuardedRedis(tmp_path, free_ports(1)[0], LINE_LINE="test") as server:
+    with GuardedRedis(tmp_path, free_port(), LINE_LINE="test") as server:
         camera = server.client("camera")
         assert camera.execute_command("XADD", "{test}:frames", "*", "camera", "c1", "data", b"x")
         with pytest.raises(redis.exceptions.NoPermissionError):

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import settings_for
-from redis_servers import Server, free_ports, wait_for
+from ports import free_port, free_ports
+from redis_servers import Server, wait_for
 
 from worker.errors import SettingsError, StreamError, StreamUnavailable
 from worker.settings import Settings
@@ -155,7 +156,7 @@ def test_no_connection_to_a_demoted_server_is_kept(line: Line) -> None:
     thread, said = in_background(lambda: error_of(lambda: consumer.read(1, block_ms=20_000)))
     wait_until(lambda: b"blocked_clients:1" in line.do("INFO", "clients"))
     # If the server becomes a replica of another
-    ask(waiting, "REPLICAOF", "127.0.0.1", free_ports(1)[0])
+    ask(waiting, "REPLICAOF", "127.0.0.1", free_port())
     try:
         # I expect the reader to be sent away at once, and the scripts to be refused for now
         thread.join(15)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from redis_servers import free_ports
+from ports import free_port
 
 from worker.settings import Settings
 from worker.stream import frozen as module
@@ -111,7 +111,7 @@ def test_made_up_names_fill_no_memory_and_the_memory_ends_with_the_line(
 
 
 def test_the_workers_user_may_call_it(tmp_path: Path) -> None:
-    with GuardedRedis(tmp_path, free_ports(1)[0]) as server:
+    with GuardedRedis(tmp_path, free_port()) as server:
         cameras = FrozenCameras(connect(server.settings("worker")), KEYS, LIMIT)
         assert cameras.frozen(still(*range(6))) == [False] * 4 + [True] * 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from redis_servers import free_ports
+from ports import free_port
 
 from worker.errors import StreamUnavailable
 from worker.settings import Settings
@@ -215,7 +215,7 @@ def test_frames_that_are_trimmed_away_are_noticed(free_line: Line) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedRedis]:
-    with GuardedRedis(tmp_path_factory.mktemp("guarded"), free_ports(1)[0]) as server:
+    with GuardedRedis(tmp_path_factory.mktemp("guarded"), free_port()) as server:
         yield server
 
 

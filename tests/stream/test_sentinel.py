@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import settings_for
-from redis_servers import SentinelTrio, Server, free_ports, wait_for
+from ports import free_ports
+from redis_servers import SentinelTrio, Server, wait_for
 
 from worker.errors import SettingsError
 from worker.settings import Settings

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import trustme
 from conftest import settings_for
-from redis_servers import Server, free_ports, wait_for
+from ports import free_ports
+from redis_servers import Server, wait_for
 
 from worker.errors import SettingsError, StreamUnavailable
 from worker.settings import Settings

@@ -9,8 +9,7 @@ from typing import Any
 
 import httpx
 import yaml
-
-from .running import free_port
+from ports import free_port
 
 _START_TIMEOUT_S = 30.0
 

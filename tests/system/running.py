@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -135,10 +134,3 @@ class RunningLine:
 
 def _variables(settings: dict[str, object]) -> dict[str, str]:
     return {f"LINE_{name.upper()}": str(value) for name, value in settings.items()}
-
-
-def free_port() -> int:
-    """A loopback port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from .prometheus import Prometheus
-from .running import RunningLine, free_port
+from .running import RunningLine
 
 README = Path(__file__).parents[2] / "README.md"
 OF_PRODUCE = {"line_produced_frames_total", "line_camera_outages_total"}

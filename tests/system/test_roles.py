@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from cores import two_devices
-from redis_servers import free_ports
+from ports import free_port
 from stream.guarded import GuardedRedis
 
 from worker.settings import inherited_environment
@@ -25,7 +25,7 @@ FRAMES = 300
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedRedis]:
-    with GuardedRedis(tmp_path_factory.mktemp("guarded"), free_ports(1)[0]) as server:
+    with GuardedRedis(tmp_path_factory.mktemp("guarded"), free_port()) as server:
         yield server
 
 
