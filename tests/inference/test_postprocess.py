@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import cv2
 import hypothesis.extra.numpy as arrays
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import morphology
 
-from worker.inference.postprocess import MAX_REGIONS, encode_label_map, opened, postprocess
+from worker.inference.postprocess import MAX_REGIONS, encode_label_map, eroded, opened, postprocess
 from worker.types import Verdict
 
 Map = npt.NDArray[np.float32]
@@ -47,7 +48,13 @@ def test_opening_commutes_with_thresholding_so_every_labelmap_is_paddlex_mask(an
 
 @given(arrays.arrays(np.float32, shapes, elements=st.floats(0, 1, width=32)))
 def test_the_opening_is_scikit_images_bit_for_bit(anomaly_map: Map) -> None:
-    assert np.array_equal(opened(anomaly_map), morphology.opening(anomaly_map, DISK))
+    assert np.array_equal(opened(eroded(anomaly_map)), morphology.opening(anomaly_map, DISK))
+
+
+@given(arrays.arrays(np.float32, shapes, elements=st.floats(-10, 10, width=32)), st.floats(-10, 10))
+def test_the_score_is_the_maximum_of_scikit_images_opening_bit_for_bit(anomaly_map: Map, threshold: float) -> None:
+    """On either side of the threshold: below it the opening is not finished."""
+    assert postprocess(anomaly_map, threshold, (9, 9)).score == morphology.opening(anomaly_map, DISK).max()
 
 
 @given(maps(), st.data())
@@ -120,4 +127,19 @@ def test_the_png_is_one_channel_and_holds_the_labelmap(mask: npt.NDArray[np.bool
     label_map = mask.astype(np.uint8) * 255
     read = cv2.imdecode(np.frombuffer(encode_label_map(label_map), np.uint8), cv2.IMREAD_UNCHANGED)
     assert read.ndim == 2
+    assert read.dtype == np.uint8
     assert np.array_equal(read, label_map)
+
+
+@given(shapes)
+def test_the_png_of_an_empty_labelmap_is_kept_for_each_shape(shape: tuple[int, int]) -> None:
+    empty = np.zeros(shape, np.uint8)
+    first, again = encode_label_map(empty), encode_label_map(empty)
+    assert first is again
+    assert np.array_equal(cv2.imdecode(np.frombuffer(first, np.uint8), cv2.IMREAD_UNCHANGED), empty)
+
+
+def test_the_png_says_eight_bits_and_one_grey_channel() -> None:
+    for shade in (0, 255):
+        data = encode_label_map(np.full((256, 200), shade, np.uint8))
+        assert struct.unpack(">IIBBBBB", data[16:29]) == (200, 256, 8, 0, 0, 0, 0)
