@@ -222,6 +222,34 @@ def test_any_picture_has_figures_and_a_verdict(image: Image) -> None:
     assert picture_digest(image) == picture_digest(image.copy())
 
 
+def plain_sharpness(image: Image) -> float:
+    """As it was first written, and as the figures in bundles were made."""
+    height, width = image.shape[:2]
+    sample = cv2.resize(image, (min(width, 256), min(height, 256)), interpolation=cv2.INTER_NEAREST)
+    grey = cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY)
+    fine, coarse, slow = (cv2.boxFilter(grey, cv2.CV_32F, (side, side)) for side in (3, 9, 27))
+    return float((fine - coarse).std(dtype=np.float64) / ((grey - slow).std(dtype=np.float64) + 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures())
+def test_the_sharpness_is_that_of_which_bundles_keep_figures(image: Image) -> None:
+    assert measure(image).sharpness == pytest.approx(plain_sharpness(image), abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (700, 1021), (1, 3000), (3000, 1), (17, 300), (257, 2)])
+@pytest.mark.parametrize("kind", ["noise", "blurred", "extremes"])
+def test_the_sharpness_of_large_pictures_is_too(shape: tuple[int, int], kind: str) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    image = {"noise": noise, "blurred": cv2.GaussianBlur(noise, (0, 0), 5), "extremes": (noise // 128) * 255}[kind]
+    assert measure(image).sharpness == pytest.approx(plain_sharpness(image), abs=1e-6)
+
+
+def test_the_sharpness_of_the_demos_parts_is_too(parts: list[Image]) -> None:
+    for image in parts:
+        assert measure(image).sharpness == pytest.approx(plain_sharpness(image), abs=1e-6)
+
+
 @settings(max_examples=50, deadline=None)
 @given(pictures(), st.data())
 def test_a_single_other_pixel_is_another_picture(image: Image, data: st.DataObject) -> None:

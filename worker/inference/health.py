@@ -9,11 +9,14 @@ cost the same for every camera and do not change with its resolution.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.settings import AUTO, WatchSettings
@@ -35,7 +38,7 @@ BLOWN_OUT_MARGIN = 0.5  # of the way from the most blown-out good photograph to 
 ASPECT_MARGIN = 0.02
 
 _BRIGHTEST = 0.005  # the share of pixels that may be brighter than a picture's brightness: glints, hot pixels
-_FINE, _COARSE, _SLOW = 3, 9, 27  # pixels: detail lies between the first two, light and shade above the third
+_FINE, _COARSE, _SLOW = 3, 9, 27  # pixels, each thrice the last: detail lies between two, light and shade above
 _QUIET = 1.0  # grey levels: keeps rounding noise in a flat picture from counting as detail
 _WORDS = 512  # that a picture is folded to before it is hashed: a pass at the speed of memory
 
@@ -175,11 +178,43 @@ def _sharpness(grey: Image) -> float:
 
     Noise has little part in the first, so that a defocused picture is not sharp for being noisy. The second makes
     it independent of contrast, exposure, and a light that falls off to one side.
+
+    Each sum over a square is that of nine smaller squares. The rows stand in one line, with their borders, so that to
+    add neighbours is to add the line to itself, moved: integers of 16 bits as long as they hold the sums.
     """
-    fine, coarse, slow = (cv2.boxFilter(grey, cv2.CV_32F, (side, side)) for side in (_FINE, _COARSE, _SLOW))
-    detail = cv2.meanStdDev(cv2.subtract(fine, coarse))[1]
-    everything = cv2.meanStdDev(cv2.subtract(grey, slow, dtype=cv2.CV_32F))[1]
-    return float(detail[0, 0] / (everything[0, 0] + _QUIET))
+    height, width = grey.shape
+    edge = _SLOW // 2
+    row = width + 2 * edge
+    bordered = cv2.copyMakeBorder(grey, edge, edge + 1, edge, edge, cv2.BORDER_REFLECT_101)
+    line = bordered.astype(np.uint16).reshape(-1)
+    fine = _with_next_two(_with_next_two(line, row), 1)
+    coarse = _with_next_two(_with_next_two(fine, _FINE * row), _FINE)
+    slow = _with_next_two(_with_next_two(coarse, _COARSE * row).astype(np.float32), _COARSE)
+
+    def around_pixels(sums: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+        """H rows of the squares whose middles are the picture's pixels; a sum stands where its square begins."""
+        first = (_SLOW - side) // 2 * (row + 1)
+        return sums[first : first + height * row].reshape(height, row)
+
+    detail = around_pixels(fine, _FINE) * np.uint16(_COARSE**2 // _FINE**2)
+    detail -= around_pixels(coarse, _COARSE)  # wraps round, and is right as a signed number
+    everything = around_pixels(line, 1) * np.float32(_SLOW**2)
+    everything -= around_pixels(slow, _SLOW)
+    fine_spread = _spread(detail.view(np.int16)[:, :width]) / _COARSE**2
+    return fine_spread / (_spread(everything[:, :width]) / _SLOW**2 + _QUIET)
+
+
+def _with_next_two(line: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:
+    """Each number with the two that follow it at this step added."""
+    sums: npt.NDArray[Any] = line[: -2 * step] + line[step:-step]
+    sums += line[2 * step :]
+    return sums
+
+
+def _spread(values: npt.NDArray[Any]) -> float:
+    """The standard deviation. The numbers are whole, so that both sums are exact, and no second pass is needed."""
+    mean = cv2.sumElems(values)[0] / values.size
+    return math.sqrt(max(0.0, cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean**2))
 
 
 def _chosen(setting: float | str, derived: float) -> float:
