@@ -1,0 +1,202 @@
+"""What publishes and what consumes in the benchmarks of the stream: a loop each, in a process of its own.
+
+A side runs until its window is over and counts only what it did within it. `bare` is redis-py with hiredis and the
+fewest commands that do it; `own` is the project's classes, with everything that the line promises.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import multiprocessing
+import os
+import pstats
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import redis
+
+from worker.settings import Settings
+from worker.stream.commit import Committer, Finished, Outcome
+from worker.stream.connection import connect
+from worker.stream.consume import Delivery, FrameConsumer
+from worker.stream.fields import frame_from_fields
+from worker.stream.keys import GROUP_INSPECT, LineKeys
+from worker.stream.publish import FramePublisher
+from worker.types import Frame, Result, Verdict
+
+MOST_WAITING = 256  # frames: enough that nobody waits for the other side, few enough to fit into memory
+LABEL_MAP = bytes(150)  # as many bytes as the PNG of an empty labelMap of 256×256 has
+
+
+@dataclass(frozen=True)
+class Window:
+    """When to measure, in seconds of the monotonic clock, which all processes of a machine share."""
+
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a side is to do: frames of `size` bytes, in batches of `batch`."""
+
+    settings: dict[str, Any]
+    size: int
+    batch: int
+    window: Window
+    name: str = "w1"
+    engine_s: float = 0.0  # that a batch's engine sleeps
+    profile: bool = False
+
+    def line(self) -> Settings:
+        """The settings of the line."""
+        return Settings(**self.settings)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a side did in its window: frames, seconds, seconds of CPU (all threads), and its profile as text."""
+
+    frames: int
+    seconds: float
+    cpu_s: float
+    profile: str = ""
+
+
+Batch = Callable[[], int]
+"""One batch; how many frames it was."""
+
+
+def publish_bare(job: Job) -> Batch:
+    """XADD pipelined; an XLEN in each batch bounds the queue."""
+    client, keys = bare_client(job), LineKeys(job.line().line)
+    data = os.urandom(job.size)
+
+    def batch() -> int:
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(job.batch):
+            pipeline.xadd(keys.frames, {"camera": "c1", "data": data})
+        pipeline.xlen(keys.frames)
+        waiting = pipeline.execute()[-1]
+        while waiting >= MOST_WAITING:
+            time.sleep(0.001)
+            waiting = client.xlen(keys.frames)
+        return job.batch
+
+    return batch
+
+
+def consume_bare(job: Job) -> Batch:
+    """XREADGROUP, then XACK and XDEL pipelined."""
+    client, keys = bare_client(job), LineKeys(job.line().line)
+    make_group(client, keys)
+
+    def batch() -> int:
+        reply = client.xreadgroup(GROUP_INSPECT, job.name, {keys.frames: ">"}, count=job.batch, block=100)
+        ids = [entry_id for entry_id, _ in reply[0][1]] if reply else []
+        if ids:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.xack(keys.frames, GROUP_INSPECT, *ids)
+            pipeline.xdel(keys.frames, *ids)
+            pipeline.execute()
+        return len(ids)
+
+    return batch
+
+
+def publish_own(job: Job) -> Batch:
+    """Frames as a camera process publishes them, as many at once as a batch has."""
+    publisher = FramePublisher(job.line())
+    data, seq = os.urandom(job.size), 0
+
+    def batch() -> int:
+        nonlocal seq
+        now, seq = time.time_ns(), seq + job.batch
+        frames = [Frame(job.name, data, seq=one, captured_at=now) for one in range(seq - job.batch, seq)]
+        return len(publisher.publish_many(frames))
+
+    return batch
+
+
+def consume_own(job: Job) -> Batch:
+    """Frames as a worker reads and commits them; its engine costs nothing, or sleeps."""
+    settings = job.line()
+    keys = LineKeys(settings.line)
+    consumer = FrameConsumer(connect(settings), keys, job.name, settings.work.claim_idle_ms)
+    consumer.join()
+    committer = Committer(connect(settings), keys, settings.keep)
+
+    def judge(delivery: Delivery) -> Outcome:
+        frame = frame_from_fields(delivery.id, delivery.flat, settings.limits, time.time_ns())
+        return Finished(
+            Result(
+                frame=frame.id, camera=frame.camera, verdict=Verdict.OK, seq=frame.seq, captured_at=frame.captured_at,
+                published_at=frame.published_at, score=0.001, threshold=0.01, size=(256, 256), image_size=(256, 256),
+                label_map=LABEL_MAP, model="m@1", engine="none", device="cpu", worker=job.name,
+                timings={"queue": 1.0, "decode": 1.0, "infer": 1.0},
+            ),
+            frame.reply_to,
+        )  # fmt: skip
+
+    def batch() -> int:
+        outcomes = [judge(delivery) for delivery in consumer.read(job.batch, block_ms=100)]
+        if outcomes and job.engine_s:
+            time.sleep(job.engine_s)
+        return sum(committer.commit(outcomes))
+
+    return batch
+
+
+def bare_client(job: Job) -> redis.Redis:
+    """redis-py as it is, with hiredis, which it takes where it is installed."""
+    return redis.Redis.from_url(job.line().redis.url.get_secret_value())
+
+
+def make_group(client: redis.Redis, keys: LineKeys) -> None:
+    try:
+        client.xgroup_create(keys.frames, GROUP_INSPECT, "0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+class Side:
+    """A process that does a job, batch by batch, until its window is over."""
+
+    def __init__(self, make: Callable[[Job], Batch], job: Job) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._told, telling = spawn.Pipe(duplex=False)
+        self._process = spawn.Process(target=_run, args=(make, job, telling), daemon=True)
+        self._process.start()
+
+    def result(self) -> Done:
+        """What it did; waits for its end."""
+        done: Done = self._told.recv()
+        self._process.join()
+        return done
+
+
+def _run(make: Callable[[Job], Batch], job: Job, telling: Connection) -> None:
+    batch = make(job)
+    profiler = cProfile.Profile()
+    while time.monotonic() < job.window.begin:
+        batch()
+    if job.profile:
+        profiler.enable()
+    frames, began, cpu = 0, time.monotonic(), time.process_time()
+    while time.monotonic() < job.window.end:
+        frames += batch()
+    seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu
+    profiler.disable()
+    telling.send(Done(frames, seconds, cpu_s, _hottest(profiler) if job.profile else ""))
+
+
+def _hottest(profiler: cProfile.Profile) -> str:
+    import io
+
+    text = io.StringIO()
+    pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(12)
+    return text.getvalue()
