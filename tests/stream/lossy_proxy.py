@@ -8,11 +8,12 @@ from .proxy import Proxy
 
 
 class LossyProxy(Proxy):
-    """While `lose` is above 0, so many answers (to requests that hold `marker`) are lost, a connection each."""
+    """While `lose` is above 0, so many answers (to requests that hold `marker`) are lost, a connection each; the first
+    `spare` of them pass."""
 
     def __init__(self, port: int, marker: bytes = b"EVAL") -> None:
         self._marker = marker
-        self.lose = 0
+        self.spare = self.lose = 0
         super().__init__(port)
 
     def _carry(self, down: socket.socket, up: socket.socket) -> None:
@@ -20,6 +21,8 @@ class LossyProxy(Proxy):
             up.sendall(request)
             answer = up.recv(2**20)
             if self.lose > 0 and self._marker in request:
-                self.lose -= 1
-                return
+                if self.spare == 0:
+                    self.lose -= 1
+                    return
+                self.spare -= 1
             down.sendall(answer)

@@ -36,6 +36,16 @@ def test_an_argument_arrives_as_it_was_given(client: Client, argument: Any, stor
     assert client.execute_command("GET", "key") == stored
 
 
+def test_large_arguments_arrive_among_small_ones(client: Client) -> None:
+    parts = [b"a", bytes(40_000), b"", "text ü", b"x" * 40_000, bytes(40_000), 7, b"z"]
+    client.execute_command("DEL", "list")
+    assert client.execute_command("RPUSH", "list", *parts) == len(parts)
+    stored = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    assert client.execute_command("LRANGE", "list", 0, -1) == stored
+    replies = client.execute_together(("SET", "one", bytes(40_000)), ("STRLEN", "one"), ("ECHO", bytes(40_000)))
+    assert replies == [b"OK", 40_000, bytes(40_000)]
+
+
 @pytest.mark.parametrize("name", ["CONFIG GET", b"CONFIG GET"])
 def test_a_name_of_several_words_is_sent_as_several(client: Client, name: Any) -> None:
     assert client.execute_command(name, "maxmemory-policy")[0] == b"maxmemory-policy"

@@ -7,10 +7,14 @@ from typing import Any
 import hiredis
 import redis
 
+_LARGE = 2**15
+"""Bytes from which an argument is sent from where it lies: a copy costs more than one more call of the system."""
+
 
 class CommandPacker:
     """Packs a command in C, in place of redis-py's packer, which makes each tuple of arguments by resizing a longer
     one: CPython keeps thousands of these for later use, so that a process grew by megabytes within its first hour.
+    (So does `tuple` of a generator.)
     """
 
     def pack(self, *args: Any) -> list[bytes]:
@@ -19,9 +23,37 @@ class CommandPacker:
         Raises:
             redis.DataError: an argument is neither bytes, text nor a number.
         """
-        command = list(args[0].split())
-        command += [bytes(arg) if isinstance(arg, bytearray | memoryview) else arg for arg in args[1:]]
+        command = [*args[0].split(), *args[1:]]
         try:
-            return [hiredis.pack_command(tuple(command))]
+            if any(_is_large(arg) for arg in command):
+                return _around_large(command)
+            return [hiredis.pack_command(tuple([_plain(arg) for arg in command]))]
         except TypeError as error:
             raise redis.DataError(str(error)) from error
+
+
+def _is_large(arg: Any) -> bool:
+    return type(arg) is bytes and len(arg) >= _LARGE
+
+
+def _plain(arg: Any) -> Any:
+    return bytes(arg) if isinstance(arg, bytearray | memoryview) else arg
+
+
+def _around_large(command: list[Any]) -> list[bytes]:
+    """The same bytes as of `hiredis.pack_command`, in chunks: what is small is packed there, what is large is not."""
+    chunks: list[bytes] = []
+    head = b"*%d\r\n" % len(command)
+    small: list[Any] = []
+    for arg in command:
+        if not _is_large(arg):
+            small.append(_plain(arg))
+            continue
+        chunks += [head + _packed(small) + b"$%d\r\n" % len(arg), arg]
+        head, small = b"\r\n", []
+    return [*chunks, head + _packed(small)]
+
+
+def _packed(args: list[Any]) -> bytes:
+    """Arguments without the command's head, which counts them."""
+    return hiredis.pack_command(tuple(args)).partition(b"\r\n")[2] if args else b""

@@ -1,4 +1,4 @@
-"""Publishing frames: one script call each, with a policy for a full queue and safe retries."""
+"""Publishing frames: many by one script call, with a policy for a full queue and safe retries."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import redis
 
@@ -24,7 +24,11 @@ from worker.types import Frame
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
 _FORGET_PUBLISHER_S = 86_400  # as in publish.lua
+_MOST_AT_ONCE = 64  # frames a call
+_MOST_BYTES_AT_ONCE = 4 * 2**20  # a call, unless one frame alone has more: meanwhile Redis serves nobody else
 _IDS_AHEAD = "some client put a frame with an id far in the future on the line"
+
+Status = Literal["accepted", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,12 @@ class Published:
     """
 
     id: str
-    status: Literal["accepted", "dropped"]
+    status: Status
     evicted: int = 0
 
 
 class FramePublisher:
-    """Publishes frames on a line, one at a time; make one per thread."""
+    """Publishes frames on a line; make one per thread."""
 
     def __init__(self, settings: Settings, client: Client | None = None) -> None:
         self._queue = settings.queue
@@ -51,59 +55,76 @@ class FramePublisher:
         self._script = publish_script(self._client)
         self._token = uuid.uuid4().hex
         self._attempt = 0
-        self._pending: Frame | None = None
+        self._frames: list[Frame] = []  # that the last call had and whose end is not known
+        self._done: list[Published] = []  # what is known of the first of them
 
     def publish(self, frame: Frame, stop: threading.Event | None = None) -> Published:
-        """Put a frame on the queue, waiting for room if the policy is `block`.
+        """Put a frame on the queue; see `publish_many`."""
+        return self.publish_many([frame], stop)[0]
 
-        After StreamUnavailable, call again with the same frame: it is published once, also where only the
+    def publish_many(self, frames: Sequence[Frame], stop: threading.Event | None = None) -> list[Published]:
+        """Put frames on the queue in their order, waiting for room if the policy is `block`.
+
+        After StreamUnavailable, call again with the same frames: each is published once, also where only the
         answer was lost.
 
         Args:
-            stop: when set while waiting for room, the frame is given up: dropped, and counted as such.
+            stop: when set while waiting for room, the frames are given up: dropped, and counted as such.
 
         Raises:
-            StreamUnavailable: Redis is away, or too few replicas have the frame yet; nothing is known of it yet.
+            StreamUnavailable: Redis is away, or too few replicas have the frames yet; of some nothing is known yet.
             SettingsError: the user of `redis.url` has not the rights that publishing, or the policy, takes.
-            FrameError: the frame alone is larger than the queue may be, or than any worker takes. Redis itself would
-                end the connection at a far larger one (proto-max-bulk-len), and say nothing that could be told from
-                an outage.
+            FrameError: a frame alone is larger than the queue may be, or than any worker takes; then none of them is
+                published. Redis itself would end the connection at a far larger one (proto-max-bulk-len), and say
+                nothing that could be told from an outage.
         """
-        for setting, most in self._most_bytes.items():
-            if len(frame.data) > most:
-                raise FrameError("too_large", f"a frame of {len(frame.data)} bytes exceeds {setting}")
-        if frame is not self._pending:
-            self._pending = frame
-            self._attempt += 1
+        self._check_sizes(frames)
+        self._begin(frames)
         deadline = time.monotonic() + (self._queue.block_timeout_s or float("inf"))
         pause = _FIRST_PAUSE_S
-        while True:
+        while left := self._frames[len(self._done) :]:
             give_up = time.monotonic() >= deadline or (stop is not None and stop.is_set())
-            published = self._try(frame, give_up)
-            if published is not None:
-                self._pending = None
-                return published
-            time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            if decided := self._try(_first(left), give_up):
+                self._done += decided
+                self._attempt += 1
+                pause = _FIRST_PAUSE_S
+            else:
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+        done, self._frames, self._done = self._done, [], []
+        return done
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _try(self, frame: Frame, give_up: bool) -> Published | None:
+    def _check_sizes(self, frames: Sequence[Frame]) -> None:
+        for setting, most in self._most_bytes.items():
+            for frame in frames:
+                if len(frame.data) > most:
+                    raise FrameError("too_large", f"a frame of {len(frame.data)} bytes exceeds {setting}")
+
+    def _begin(self, frames: Sequence[Frame]) -> None:
+        """Go on where the last call with these very frames ended; other ones are a new attempt."""
+        if list(map(id, frames)) != list(map(id, self._frames)):
+            self._frames, self._done = list(frames), []
+            self._attempt += 1
+
+    def _try(self, frames: list[Frame], give_up: bool) -> list[Published]:
+        """What became of the first of these; nothing where there is no room for even one."""
         keys, queue = self._keys, self._queue
-        args = [queue.policy, queue.max_frames, queue.max_bytes, GROUP_INSPECT, self._attempt]
-        args += [frame.camera, len(frame.data), int(give_up), *flat_fields(frame_to_fields(frame))]
+        args = [queue.policy, queue.max_frames, queue.max_bytes, GROUP_INSPECT, self._attempt, int(give_up)]
+        for frame in frames:
+            fields = flat_fields(frame_to_fields(frame))
+            args += [frame.camera, len(frame.data), len(fields), *fields]
         key_list = [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token), keys.hold]
         with stream_errors(), self._explained():
-            status, entry_id, evicted = self._script(key_list, args)
-            if status in (b"accepted", b"dropped") and self._redis.wait_replicas:
+            answer: bytes = self._script(key_list, args)
+            if answer == b"held":
+                raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
+            if answer and self._redis.wait_replicas:
                 self._wait_for_replicas()
-        if status == b"held":
-            raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
-        if status == b"full":
-            return None
-        return Published(entry_id.decode(), "accepted" if status == b"accepted" else "dropped", evicted)
+        return _published(answer)
 
     def _wait_for_replicas(self) -> None:
         """Have `redis.wait_replicas` replicas confirm that they have the frame too, or the count of its drop.
@@ -118,7 +139,7 @@ class FramePublisher:
             ("WAIT", wanted, self._redis.wait_timeout_ms),
         )
         if confirmed < wanted or attempt != b"%d" % self._attempt:
-            raise StreamUnavailable(f"{confirmed} of {wanted} replicas confirmed a frame; see redis.wait_replicas")
+            raise StreamUnavailable(f"{confirmed} of {wanted} replicas confirmed frames; see redis.wait_replicas")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -134,3 +155,22 @@ class FramePublisher:
             if "exhausted the last possible ID" in str(error):
                 raise StreamUnavailable(f"{_IDS_AHEAD}; a worker brings the ids back once the line is empty") from error
             raise
+
+
+def _first(frames: list[Frame]) -> list[Frame]:
+    """As many as go by one call; the same ones at each retry."""
+    total = 0
+    for count, frame in enumerate(frames[:_MOST_AT_ONCE]):
+        total += len(frame.data)
+        if count and total > _MOST_BYTES_AT_ONCE:
+            return frames[:count]
+    return frames[:_MOST_AT_ONCE]
+
+
+def _published(answer: bytes) -> list[Published]:
+    """The script's answer, `status id evicted` for each frame, as objects."""
+    words = iter(answer.decode().split(" ") if answer else [])
+    return [
+        Published("" if entry_id == "-" else entry_id, cast(Status, status), int(evicted))
+        for status, entry_id, evicted in zip(words, words, words, strict=True)
+    ]

@@ -31,24 +31,33 @@ local function add(hash, field, by)
   end
 end
 
--- Counts under `total` for the line and under `what` for the camera ('?' where its name is not known).
-local function count(ledger, cameras, camera, what, total)
-  add(ledger, total, 1)
+-- Counts `n` under `total` for the line and under `what` for the camera ('?' where its name is not known).
+local function count(ledger, cameras, camera, what, total, n)
+  add(ledger, total, n)
   local field = camera .. ':' .. what
   if redis.call('HLEN', cameras) >= MAX_CAMERA_COUNTS and redis.call('HEXISTS', cameras, field) == 0 then
     field = '?:' .. what
   end
-  add(cameras, field, 1)
+  add(cameras, field, n)
 end
 
--- Settles the books for a frame that has left the stream.
-local function settle(frames, group, ledger, sizes, id)
-  local bytes = redis.call('HGET', sizes, id)
-  if bytes then
-    redis.call('HDEL', sizes, id)
-    add(ledger, 'backlog_bytes', 0 - whole(bytes)) -- not -x: of '0' that is '-0', no integer
-  else -- a foreign client's: this is the first time that anyone of ours counts it
-    add(ledger, 'produced', 1)
+-- Settles the books for frames that have left the stream: {id, …}.
+local function settle(frames, group, ledger, sizes, ids)
+  if #ids == 0 then return end
+  local bytes, known = 0, {}
+  for _, id in ipairs(ids) do
+    local size = redis.call('HGET', sizes, id)
+    if size then
+      bytes = bytes + whole(size)
+      known[#known + 1] = id
+    end
+  end
+  if #known > 0 then
+    redis.call('HDEL', sizes, unpack(known))
+    add(ledger, 'backlog_bytes', 0 - bytes) -- not -x: of '0' that is '-0', no integer
+  end
+  if #ids > #known then -- foreign clients': this is the first time that anyone of ours counts them
+    add(ledger, 'produced', #ids - #known)
   end
   if redis.call('XLEN', frames) == 0 then -- heals what entries deleted from outside left behind
     local pending = redis.pcall('XPENDING', frames, group)
@@ -61,8 +70,8 @@ end
 -- Ends a frame that was deleted from outside while it was in work.
 local function bury_deleted(frames, group, ledger, cameras, sizes, id)
   redis.call('XACK', frames, group, id)
-  count(ledger, cameras, '?', 'dropped:deleted', 'dropped:deleted')
-  settle(frames, group, ledger, sizes, id)
+  count(ledger, cameras, '?', 'dropped:deleted', 'dropped:deleted', 1)
+  settle(frames, group, ledger, sizes, {id})
 end
 
 -- A flat reply as a table by names.
