@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.inference.decode import decode
+from worker.inference.headers import read_header
 from worker.settings import LimitSettings
-from worker.types import Image
+from worker.types import Encoding, Image
 
 from .encoded import LIMITS, close, frame, refusal, saved
 
@@ -75,6 +78,16 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_they_are_decoded() -> No
     assert refusal(frame(bomb)) == "too_large"
     assert decode(frame(data), LimitSettings(max_scans=scans)).shape == (64, 64, 3)
     assert refusal(frame(data), LimitSettings(max_scans=scans - 1)) == "too_large"
+
+
+@given(st.lists(st.sampled_from([b"\xff", b"\xda", b"\xd9", b"\0", b"\xff\xda", bytes(40)]), max_size=60))
+def test_every_scan_is_counted_wherever_it_begins(parts: list[bytes]) -> None:
+    data, scan = textured(), b"".join(parts)
+    begins = data.index(b"\xff\xda") + 2
+    begins += int.from_bytes(data[begins : begins + 2], "big")
+    header = read_header(data[:begins] + scan, Encoding.JPEG)
+    assert header.scans == 1 + scan.count(b"\xff\xda")
+    assert header.whole == (b"\xff\xd9" in scan)
 
 
 def test_the_preview_in_a_jpeg_is_not_taken_for_the_picture(picture: Image) -> None:
