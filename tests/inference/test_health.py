@@ -266,6 +266,14 @@ def test_a_picture_that_only_moved_is_another_picture() -> None:
     assert len(digests) == 9
 
 
+def test_a_small_thing_that_moved_by_any_number_of_rows_makes_another_picture() -> None:
+    """Between the pixels that are hashed as they are: the sums must show it."""
+    image = np.zeros((1024, 1024, 3), np.uint8)
+    image[101:104, 200:203] = 180
+    digests = {picture_digest(np.roll(image, down, 0)) for down in range(0, 900, 4)}
+    assert len(digests) == 225
+
+
 def test_an_image_that_is_a_view_of_another_is_digested_like_its_copy() -> None:
     image = GeneratedLine(1).part(0).image[::2, ::-1]
     assert picture_digest(image) == picture_digest(np.ascontiguousarray(image))

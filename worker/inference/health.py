@@ -38,9 +38,13 @@ BLOWN_OUT_MARGIN = 0.5  # of the way from the most blown-out good photograph to 
 ASPECT_MARGIN = 0.02
 
 _BRIGHTEST = 0.005  # the share of pixels that may be brighter than a picture's brightness: glints, hot pixels
-_FINE, _COARSE, _SLOW = 3, 9, 27  # pixels, each thrice the last: detail lies between two, light and shade above
+# Pixels, each three times the last: detail lies between the first two, slow changes of light above the third.
+_FINE, _COARSE, _SLOW = 3, 9, 27
 _QUIET = 1.0  # grey levels: keeps rounding noise in a flat picture from counting as detail
-_WORDS = 512  # that a picture is folded to before it is hashed: a pass at the speed of memory
+# That a picture is folded to before it is hashed: a pass at the speed of memory. A prime number, so that no picture's
+# rows come to lie on each other.
+_WORDS = 1021
+_HASHED_SIDE = 64  # pixels of the sample that is hashed with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +163,15 @@ def measure(image: Image) -> Figures:
 def picture_digest(image: Image) -> str:
     """Sixteen hex digits that differ for pictures that differ in any pixel, as those of a living sensor always do.
 
-    The picture is folded to column sums of its 64-bit words; a sample of the pixels is hashed with them, because
-    what only moves may leave the sums as they are.
+    The picture, H×W×3, RGB, uint8, is folded to column sums of its 64-bit words; a sample of the pixels is hashed with
+    them, because what only moves may leave the sums as they are.
     """
     flat = np.ascontiguousarray(image).reshape(-1)
     folded = flat.size // (8 * _WORDS) * 8 * _WORDS
     sums = np.add.reduce(flat[:folded].view(np.uint64).reshape(-1, _WORDS), axis=0)
     height, width = image.shape[:2]
-    sample = cv2.resize(image, (min(width, SIDE // 2), min(height, SIDE // 2)), interpolation=cv2.INTER_NEAREST)
+    sampled = min(width, _HASHED_SIDE), min(height, _HASHED_SIDE)
+    sample = cv2.resize(image, sampled, interpolation=cv2.INTER_NEAREST)
     digest = hashlib.blake2b(f"{width}x{height}".encode(), digest_size=8)
     for part in (sums, flat[folded:], sample):
         digest.update(part.tobytes())
