@@ -19,6 +19,7 @@ COMMANDS = {
     "config": "worker.cli.config",
     "train": "worker.cli.train",
     "demo": "worker.cli.demo",
+    "bench": "worker.cli.bench",
 }
 
 
