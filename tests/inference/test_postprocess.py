@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import astuple
 
 import cv2
 import hypothesis.extra.numpy as arrays
@@ -12,10 +13,10 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage import morphology
+from skimage import measure, morphology
 
 from worker.inference.postprocess import MAX_REGIONS, encode_label_map, eroded, opened, postprocess
-from worker.types import Verdict
+from worker.types import Region, Verdict
 
 Map = npt.NDArray[np.float32]
 DISK = morphology.disk(4)
@@ -81,6 +82,42 @@ def test_a_map_with_a_value_that_is_no_number_is_invalid_and_never_ok(value: flo
     assert prediction.verdict is Verdict.INVALID
     assert math.isnan(prediction.score)
     assert not prediction.label_map.any()
+
+
+@st.composite
+def parts_with_anomalies(draw: st.DrawFn) -> Map:
+    """Good all over but for a few boxes with noise in them, at the borders too."""
+    height, width = draw(st.tuples(st.integers(1, 90), st.integers(1, 90)))
+    chance = np.random.default_rng(draw(st.integers(0, 2**32)))
+    made = chance.uniform(0, 0.4, (height, width)).astype(np.float32)
+    for _ in range(draw(st.integers(1, 3))):
+        y, x = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+        box = made[y : y + draw(st.integers(1, 30)), x : x + draw(st.integers(1, 30))]
+        box[...] = 0.5 + chance.random(box.shape, np.float32)
+    return made
+
+
+@given(maps() | parts_with_anomalies(), st.floats(0, 1), st.tuples(st.integers(8, 500), st.integers(8, 500)))
+def test_labelmap_and_regions_are_those_of_the_whole_map_opened(
+    anomaly_map: Map, threshold: float, image_size: tuple[int, int]
+) -> None:
+    """Only what surrounds the anomalies is opened: nothing is lost by it."""
+    prediction = postprocess(anomaly_map, threshold, image_size)
+    whole = morphology.opening(anomaly_map, DISK)
+    mask = whole > np.float32(threshold)
+    assert np.array_equal(prediction.label_map, mask * np.uint8(255))
+    labels = measure.label(mask, connectivity=2)
+    scale_y, scale_x = image_size[0] / mask.shape[0], image_size[1] / mask.shape[1]
+    plain = []
+    for box in measure.regionprops(labels):
+        top, left, bottom, right = (
+            round(edge * scale) for edge, scale in zip(box.bbox, [scale_y, scale_x] * 2, strict=True)
+        )
+        size = max(1, round(int(box.area) * scale_x * scale_y))
+        score = float(whole[labels == box.label].max())
+        plain.append(Region(left, top, max(1, right - left), max(1, bottom - top), size, score))
+    assert len(plain) <= MAX_REGIONS
+    assert sorted(map(astuple, prediction.regions)) == sorted(map(astuple, plain))
 
 
 def test_regions_are_in_pixels_of_the_cameras_image_highest_score_first() -> None:

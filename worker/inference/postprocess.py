@@ -50,18 +50,21 @@ def postprocess(anomaly_map: npt.NDArray[np.float32], threshold: float, image_si
         threshold: of the score.
         image_size: (H, W) of the camera's image, in whose pixels the regions are given.
     """
-    nothing = np.zeros(anomaly_map.shape, np.uint8)
+    label_map = np.zeros(anomaly_map.shape, np.uint8)
     if not np.isfinite(anomaly_map).all():
-        return Prediction(float("nan"), threshold, nothing, (), image_size)
+        return Prediction(float("nan"), threshold, label_map, (), image_size)
     # The comparison is made in float32 on both sides, so that verdict and labelMap cannot fall apart.
     limit = np.float32(threshold)
     low = eroded(anomaly_map)
     score = low.max()  # and that of the opened map, whose values are all taken from this one
     if not score > limit:
-        return Prediction(float(score), float(limit), nothing, (), image_size)
-    grey = opened(low)
-    label_map = (grey > limit).view(np.uint8) * np.uint8(255)
-    return Prediction(float(score), float(limit), label_map, _regions(grey, label_map, image_size), image_size)
+        return Prediction(float(score), float(limit), label_map, (), image_size)
+    left, top, right, bottom = _surroundings(low > limit)
+    grey = opened(low[top:bottom, left:right])
+    inside = label_map[top:bottom, left:right]
+    inside[grey > limit] = 255
+    scale = image_size[0] / anomaly_map.shape[0], image_size[1] / anomaly_map.shape[1]
+    return Prediction(float(score), float(limit), label_map, _regions(grey, inside, (top, left), scale), image_size)
 
 
 def encode_label_map(label_map: npt.NDArray[np.uint8]) -> bytes:
@@ -81,25 +84,33 @@ def _png(label_map: npt.NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
+def _surroundings(above: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) outside of which the opening cannot exceed what its first half does not."""
+    x, y, w, h = cv2.boundingRect(above.view(np.uint8))
+    return max(0, x - OPENING_RADIUS), max(0, y - OPENING_RADIUS), x + w + OPENING_RADIUS, y + h + OPENING_RADIUS
+
+
 def _regions(
-    grey: npt.NDArray[np.float32], label_map: npt.NDArray[np.uint8], image_size: tuple[int, int]
+    grey: npt.NDArray[np.float32],
+    label_map: npt.NDArray[np.uint8],
+    corner: tuple[int, int],
+    scale: tuple[float, float],
 ) -> tuple[Region, ...]:
-    """Connected anomalies in image pixels, highest score first, at most MAX_REGIONS."""
+    """Connected anomalies in image pixels, highest score first, at most MAX_REGIONS.
+
+    Args:
+        grey, label_map: h×w float32 and uint8, a part of the whole ones.
+        corner: (y, x) where the part begins.
+        scale: (y, x), image pixels a pixel of the map.
+    """
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(label_map, connectivity=8)
-    scale_y, scale_x = image_size[0] / grey.shape[0], image_size[1] / grey.shape[1]
     regions = []
     for label in range(1, count):
         x, y, w, h, area = (int(value) for value in boxes[label])
         inside = labels[y : y + h, x : x + w] == label
-        left, top = round(x * scale_x), round(y * scale_y)
-        regions.append(
-            Region(
-                x=left,
-                y=top,
-                w=max(1, round((x + w) * scale_x) - left),
-                h=max(1, round((y + h) * scale_y) - top),
-                area=max(1, round(area * scale_x * scale_y)),
-                score=float(grey[y : y + h, x : x + w][inside].max()),
-            )
-        )
+        score = float(grey[y : y + h, x : x + w][inside].max())
+        left, right = (round(edge * scale[1]) for edge in (corner[1] + x, corner[1] + x + w))
+        top, bottom = (round(edge * scale[0]) for edge in (corner[0] + y, corner[0] + y + h))
+        size = max(1, round(area * scale[1] * scale[0]))
+        regions.append(Region(left, top, max(1, right - left), max(1, bottom - top), size, score))
     return tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS])
