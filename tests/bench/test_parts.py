@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,7 +16,7 @@ from worker.bench.crew import open_paddlex
 from worker.bench.flow import Probe, commit_rate, flow_of
 from worker.bench.frames import Shape, read_frames, write_frames
 from worker.bench.talk import Talker
-from worker.bench.usage import children, cpu_seconds, memory_mb
+from worker.bench.usage import children, cpu_seconds, machine_cpu_seconds, memory_mb
 from worker.bench.variants import Variant, parse_variants
 from worker.errors import LineError, SourceError
 from worker.settings import LimitSettings
@@ -43,17 +45,18 @@ def result(committed_ms: int, published_ms: int, verdict: Verdict = Verdict.OK) 
 
 
 def test_a_flow_takes_verdicts_of_the_window_and_latencies_of_its_frames() -> None:
-    began, ended = Probe(100 * MS, {"worker": 1.0}, (0.5, 10)), Probe(400 * MS, {"worker": 1.3}, (0.8, 40))
+    began, ended = Probe(100 * MS, {"worker": 1.0}, 7.0, (0.5, 10)), Probe(400 * MS, {"worker": 1.3}, 7.36, (0.8, 40))
     results = [result(90, 50), result(150, 90), result(250, 200), result(350, 300), result(450, 380)]
     flow = flow_of(results, began, ended, is_starved=False)
     assert flow.fps == pytest.approx(10)
     assert flow.latencies_ms == [50, 50, 70]
     assert flow.stages_ms == pytest.approx({"queue": 1.0, "infer": 160 / 3, "commit": 10.0})
     assert flow.cpu_ms == pytest.approx({"worker": 100.0})
+    assert flow.others_share == pytest.approx(0.06 / (0.3 * (os.cpu_count() or 1)))
 
 
 def test_frames_that_no_model_saw_are_no_measurement() -> None:
-    probe = Probe(0, {}, (0, 0))
+    probe = Probe(0, {}, 0.0, (0, 0))
     with pytest.raises(LineError, match=r"not inspected \(1 INVALID dark\)"):
         flow_of([result(1, 0), result(2, 0, Verdict.INVALID)], probe, probe, is_starved=False)
 
@@ -135,12 +138,9 @@ def test_variants_are_read_from_a_list() -> None:
 
 
 def test_usage_of_this_process() -> None:
-    import os
-    import subprocess
-
     now, peak = memory_mb(os.getpid())
     assert peak >= now > 10
-    assert cpu_seconds(os.getpid()) > 0
+    assert machine_cpu_seconds() > cpu_seconds(os.getpid()) > 0
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         assert sleeper.pid in children(os.getpid())
         sleeper.kill()

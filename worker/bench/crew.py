@@ -88,5 +88,7 @@ def open_paddlex(
         yield None
         return
     command = [str(python), str(Path(__file__).with_name("paddlex_loop.py")), str(model), str(frames)]
-    with Talker("paddlex", command, inherited_environment(), folder, stop) as talker:
+    # What our Python is told of where to find things is not for another one.
+    environment = {name: value for name, value in inherited_environment().items() if not name.startswith("PYTHON")}
+    with Talker("paddlex", command, environment, folder, stop) as talker:
         yield PaddleX(talker)

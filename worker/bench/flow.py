@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -16,22 +17,26 @@ _INSPECTED = (Verdict.OK, Verdict.NG)
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A look at the processes: unix nanoseconds, CPU seconds by name, (seconds, frames) of commits so far."""
+    """A look at the processes: unix nanoseconds, CPU seconds by name and of the whole machine, (seconds, frames) of
+    commits so far."""
 
     at_ns: int
     cpu_s: dict[str, float]
+    machine_cpu_s: float
     commits: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """`fps` of verdicts; of each frame published in the window the ms from publish to verdict; the mean ms in each
-    stage; CPU ms a frame by process; whether the camera could not keep the queue filled that it was to fill."""
+    stage; CPU ms a frame by process; what share of the machine's CPUs went to other processes; whether the camera could
+    not keep the queue filled that it was to fill."""
 
     fps: float
     latencies_ms: list[float]
     stages_ms: dict[str, float]
     cpu_ms: dict[str, float]
+    others_share: float
     is_starved: bool
 
 
@@ -52,11 +57,15 @@ def flow_of(results: Sequence[Result], began: Probe, ended: Probe, is_starved: b
     stages = {stage: statistics.fmean(one.timings[stage] for one in ours) for stage in ours[0].timings}
     seconds, committed = (after - before for before, after in zip(began.commits, ended.commits, strict=True))
     stages["commit"] = seconds * 1e3 / committed if committed else 0.0
+    cpu_s = {name: ended.cpu_s[name] - used for name, used in began.cpu_s.items()}
+    others_s = ended.machine_cpu_s - began.machine_cpu_s - sum(cpu_s.values())
+    machine_s = (ended.at_ns - began.at_ns) / 1e9 * (os.cpu_count() or 1)
     return Flow(
         fps=fps,
         latencies_ms=[(entry_time_ns(one.id) - one.published_at) / 1e6 for one in published],
         stages_ms=stages,
-        cpu_ms={name: (ended.cpu_s[name] - used) * 1e3 / frames for name, used in began.cpu_s.items()},
+        cpu_ms={name: used * 1e3 / frames for name, used in cpu_s.items()},
+        others_share=max(0.0, others_s / machine_s),
         is_starved=is_starved,
     )
 

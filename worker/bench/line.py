@@ -175,7 +175,7 @@ class Line:
         pids = {"redis": [self._server.process.pid], "camera": [self._camera.pid], "supervisor": [supervisor]}
         pids["worker"] = usage.children(supervisor)
         cpu_s = {name: sum(map(usage.cpu_seconds, group)) for name, group in pids.items()}
-        return Probe(time.time_ns(), cpu_s, self._commit_seconds())
+        return Probe(time.time_ns(), cpu_s, usage.machine_cpu_seconds(), self._commit_seconds())
 
     def _commit_seconds(self) -> tuple[float, float]:
         """What the line's metrics say of commits so far: their seconds, summed over frames, and the frames."""

@@ -141,6 +141,7 @@ def _row(chosen: Variant, shape: str, turns: Turns, paddlex_fps: float | None) -
         },
         "cpu": {
             "ms_per_frame": _medians([flow.cpu_ms for flow in turns.flows]),
+            "others_share": round(max(flow.others_share for flow in turns.flows), 3),
             "cores": len(os.sched_getaffinity(0)),
             "model": cpu_model(),
         },

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 _QUIET = 0.5
+_FOREIGN = 0.05
 
 
 def warn_if_busy(console: Console, load_average: float) -> None:
@@ -30,6 +31,8 @@ def show(console: Console, report: dict[str, Any]) -> None:
         console.print(f"not measured: {one['variant']}: {one['why']}", highlight=False)
     if any(row["camera_was_the_limit"] for row in report["variants"]):
         console.print("[yellow]the camera did not keep the queue filled: the pipeline may be faster than measured[/]")
+    if (share := max(row["cpu"]["others_share"] for row in report["variants"])) > _FOREIGN:
+        console.print(f"[yellow]other processes took up to {share:.0%} of the CPUs: repeat this on a quiet machine[/]")
     console.print(_latencies(report["latency_ms"]))
     for name, value in _lines(report):
         console.print(f"{name:<12} {value}", highlight=False, soft_wrap=True)
@@ -51,7 +54,7 @@ def _lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _rates(rows: list[dict[str, Any]]) -> Table:
     table = _table("frames a second, medians", "variant")
-    for name in ("frames", "engine", "limit", "pipeline", "/ limit", "/ engine", "PaddleX", "/ PaddleX"):
+    for name in ("frames", "engine", "limit", "pipeline", "/limit", "/engine", "PaddleX", "/PaddleX"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         times = row["ratio_to_paddlex"]
@@ -76,7 +79,7 @@ def _latencies(latency: dict[str, Any]) -> Table:
 
 
 def _table(title: str, first: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
     table.add_column(first, no_wrap=True)
     return table
 

@@ -15,6 +15,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
+def machine_cpu_seconds() -> float:
+    """CPU time of everything on this machine since it started, and what a host above it has taken."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split(None, 9)[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+
+
 def memory_mb(pid: int) -> tuple[float, float]:
     """Resident memory of a process now and at its highest, in MB of 10^6 bytes."""
     lines = (Path(f"/proc/{pid}/status")).read_text().splitlines()

@@ -88,7 +88,10 @@ def bench(
     if quick:
         options = replace(options, seconds=1.0, rounds=1, loads="50,90", frames=16)
     found = run_bench(
-        options, lambda flags: load(flags)[0], lambda text: console.print(text, highlight=False), stop_on_signals()
+        options,
+        lambda flags: load(flags)[0],
+        lambda text: console.print(text, highlight=False, soft_wrap=True),
+        stop_on_signals(),
     )
     show(console, found)
     if report is not None:
