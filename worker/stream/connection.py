@@ -23,6 +23,9 @@ from worker.stream.pack import CommandPacker
 # A reader blocks at the server at most this long: well under the shortest time-out (RedisSettings.timeout_s).
 BLOCK_MS = 500
 
+# Taken from the socket at once: a batch of frames is a megabyte and more, and each call of the system has its price.
+_READ_BYTES = 2**18
+
 # The server at the other end is not, or no longer, the one that takes our writes: the next try must look for it anew.
 # Whoever waits in a blocking read is sent away with UNBLOCKED; a primary whose replicas have left it for another one
 # says NOREPLICAS, if it is told to have some (min-replicas-to-write).
@@ -140,6 +143,7 @@ def _time_outs(settings: RedisSettings) -> dict[str, Any]:
     return {
         "protocol": 2,
         "decode_responses": False,
+        "socket_read_size": _READ_BYTES,
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.connect_timeout_s,
         "health_check_interval": settings.health_check_s,

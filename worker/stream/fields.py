@@ -29,6 +29,7 @@ _MAX_TEXT = 128
 _MAX_TEXT_BYTES = 4 * _MAX_TEXT  # of UTF-8: what is longer is not even decoded
 _SHOWN = 40
 _NS_PER_S = 1_000_000_000
+_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes an encoder at each call
 
 
 def entry_time_ns(entry_id: str) -> int:
@@ -116,12 +117,12 @@ def result_to_fields(result: Result) -> Fields:
         "size": _size_text(result.size),
         "image_size": _size_text(result.image_size),
         "label_map": result.label_map,
-        "regions": json.dumps([asdict(region) for region in result.regions], separators=(",", ":")),
+        "regions": _json([asdict(region) for region in result.regions]) if result.regions else "[]",
         "model": result.model,
         "engine": result.engine,
         "device": result.device,
         "worker": result.worker,
-        "timings": json.dumps(result.timings, separators=(",", ":")),
+        "timings": _json(result.timings),
     }
 
 

@@ -24,30 +24,29 @@ class CommandPacker:
             redis.DataError: an argument is neither bytes, text nor a number.
         """
         command = [*args[0].split(), *args[1:]]
+        is_large = [type(arg) is bytes and len(arg) >= _LARGE for arg in command]
         try:
-            if any(_is_large(arg) for arg in command):
-                return _around_large(command)
-            return [hiredis.pack_command(tuple([_plain(arg) for arg in command]))]
-        except TypeError as error:
-            raise redis.DataError(str(error)) from error
+            return _around_large(command, is_large) if True in is_large else [hiredis.pack_command(tuple(command))]
+        except TypeError:
+            return [_packed_from_views(command)]
 
 
-def _is_large(arg: Any) -> bool:
-    return type(arg) is bytes and len(arg) >= _LARGE
+def _packed_from_views(command: list[Any]) -> bytes:
+    plain = [bytes(arg) if isinstance(arg, bytearray | memoryview) else arg for arg in command]
+    try:
+        return hiredis.pack_command(tuple(plain))
+    except TypeError as error:
+        raise redis.DataError(str(error)) from error
 
 
-def _plain(arg: Any) -> Any:
-    return bytes(arg) if isinstance(arg, bytearray | memoryview) else arg
-
-
-def _around_large(command: list[Any]) -> list[bytes]:
+def _around_large(command: list[Any], is_large: list[bool]) -> list[bytes]:
     """The same bytes as of `hiredis.pack_command`, in chunks: what is small is packed there, what is large is not."""
     chunks: list[bytes] = []
     head = b"*%d\r\n" % len(command)
     small: list[Any] = []
-    for arg in command:
-        if not _is_large(arg):
-            small.append(_plain(arg))
+    for arg, large in zip(command, is_large, strict=True):
+        if not large:
+            small.append(arg)
             continue
         chunks += [head + _packed(small) + b"$%d\r\n" % len(arg), arg]
         head, small = b"\r\n", []

@@ -171,6 +171,6 @@ def _published(answer: bytes) -> list[Published]:
     """The script's answer, `status id evicted` for each frame, as objects."""
     words = iter(answer.decode().split(" ") if answer else [])
     return [
-        Published("" if entry_id == "-" else entry_id, cast(Status, status), int(evicted))
+        Published("" if entry_id == "-" else entry_id, cast("Status", status), int(evicted))
         for status, entry_id, evicted in zip(words, words, words, strict=True)
     ]
