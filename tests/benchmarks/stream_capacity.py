@@ -6,7 +6,8 @@
 One publisher, one consumer and a Redis, a process each. In the same run: redis-py with hiredis and the fewest commands
 that do it (`bare`), and the project's own classes (`own`), which also keep the books, write results, bound the queue
 and survive lost answers. Rounds take turns, and the figures are medians of them. CPU is in µs a frame, for the
-publisher, the consumer and the server.
+publisher, the consumer and the server. `others` is how many cores everything else on the machine used meanwhile: with
+more than a few hundredths the frames a second say little, and the CPU a frame says more.
 """
 
 from __future__ import annotations
@@ -15,12 +16,24 @@ import argparse
 import json
 import os
 import statistics
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
-from stream_sides import MOST_WAITING, Done, Job, Side, Window, consume_bare, consume_own, publish_bare, publish_own
+from stream_sides import (
+    MOST_WAITING,
+    Done,
+    Job,
+    Side,
+    Window,
+    consume_bare,
+    consume_own,
+    machine_cpu_s,
+    publish_bare,
+    publish_own,
+    server_cpu_s,
+)
 
 from worker.stream.embedded import EmbeddedRedis
 
@@ -54,7 +67,7 @@ def measure(options: argparse.Namespace, size: int) -> dict[str, Any]:
     rounds: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for _ in range(options.rounds):
         for kind, found in rounds.items():
-            found.append(figures(*run(options, size, kind)[:3]))
+            found.append(figures(run(options, size, kind)))
     row: dict[str, Any] = {"size": size}
     for kind, found in rounds.items():
         row[kind] = {name: statistics.median(one[name] for one in found) for name in found[0]}
@@ -62,65 +75,71 @@ def measure(options: argparse.Namespace, size: int) -> dict[str, Any]:
     return row
 
 
-def run(
-    options: argparse.Namespace, size: int, kind: str, *, profiled: bool = False
-) -> tuple[Done, Done, float, dict[str, Any]]:
-    """One round: what publisher and consumer did, the server's seconds of CPU, and what its commands took."""
+@dataclass(frozen=True)
+class Round:
+    """What publisher, consumer and server did; `others` is in cores, and `commands` is the server's commandstats."""
+
+    published: Done
+    consumed: Done
+    server_cpu_s: float
+    others: float
+    commands: dict[str, Any]
+
+
+def run(options: argparse.Namespace, size: int, kind: str, *, profiled: bool = False) -> Round:
+    """One round of one kind."""
     publish, consume = KINDS[kind]
     with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
-        began = time.monotonic() + WARM_UP_S
-        window = Window(began, began + options.seconds)
+        window = Window.after(WARM_UP_S, options.seconds)
         settings = {"redis": {"url": server.url}, "queue": {"max_frames": MOST_WAITING, "max_bytes": 2**30}}
         job = Job(settings, size, options.batch, window, profile=profiled)
         sides = [Side(consume, job), Side(publish, job)]
-        time.sleep(max(0.0, window.begin - time.monotonic()))
+        window.wait_for_begin()
         client.config_resetstat()
-        cpu = server_cpu_s(client)
-        time.sleep(max(0.0, window.end - time.monotonic()))
-        cpu = server_cpu_s(client) - cpu
+        server_cpu, machine_cpu = server_cpu_s(client), machine_cpu_s()
+        window.wait_for_end()
+        server_cpu, machine_cpu = server_cpu_s(client) - server_cpu, machine_cpu_s() - machine_cpu
         commands = client.info("commandstats")
         consumed, published = (side.result() for side in sides)
-    return published, consumed, cpu, commands
+    others = (machine_cpu - server_cpu - consumed.cpu_s - published.cpu_s) / options.seconds
+    return Round(published, consumed, server_cpu, max(0.0, others), commands)
 
 
-def server_cpu_s(client: redis.Redis) -> float:
-    told = client.info("cpu")
-    return float(told["used_cpu_user"] + told["used_cpu_sys"])
-
-
-def figures(published: Done, consumed: Done, server_cpu: float) -> dict[str, float]:
-    """Frames a second, and µs of CPU a frame by process."""
+def figures(done: Round) -> dict[str, float]:
+    """Frames a second, µs of CPU a frame by process, and the cores that others used."""
+    frames = max(1, done.consumed.frames)
     return {
-        "fps": consumed.frames / consumed.seconds,
-        "publisher_us": published.cpu_s / max(1, published.frames) * 1e6,
-        "consumer_us": consumed.cpu_s / max(1, consumed.frames) * 1e6,
-        "server_us": server_cpu / max(1, consumed.frames) * 1e6,
+        "fps": done.consumed.frames / done.consumed.seconds,
+        "publisher_us": done.published.cpu_s / max(1, done.published.frames) * 1e6,
+        "consumer_us": done.consumed.cpu_s / frames * 1e6,
+        "server_us": done.server_cpu_s / frames * 1e6,
+        "others": done.others,
     }
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    columns = f"{'publisher':>10} {'consumer':>9} {'server':>7} {'sum':>6} µs a frame"
+    columns = f"{'publisher':>10} {'consumer':>9} {'server':>7} {'sum':>6} µs a frame, others"
     print(f"{'bytes':>8} {'kind':>5} {'frames/s':>9} {columns}")
     for row in rows:
         for kind in KINDS:
             one = row[kind]
             parts = [one[name] for name in ("publisher_us", "consumer_us", "server_us")]
-            print(f"{row['size']:>8} {kind:>5} {one['fps']:>9.0f} {parts[0]:>10.0f} {parts[1]:>9.0f} {parts[2]:>7.0f}"
-                  f" {sum(parts):>6.0f}")  # fmt: skip
+            shown = f"{parts[0]:>10.0f} {parts[1]:>9.0f} {parts[2]:>7.0f} {sum(parts):>6.0f} {one['others']:>18.2f}"
+            print(f"{row['size']:>8} {kind:>5} {one['fps']:>9.0f} {shown}")
         print(f"{'':>8} own / bare: {row['ratio']:.2f}")
 
 
 def profile(options: argparse.Namespace) -> None:
     """Where the CPU of each process goes. The profiler slows the two down, so that only the shares count."""
     for size in options.sizes:
-        published, consumed, _, commands = run(options, size, "own", profiled=True)
-        print(f"\n== {size} bytes a frame: the publisher\n{published.profile}")
-        print(f"== the consumer\n{consumed.profile}")
+        done = run(options, size, "own", profiled=True)
+        print(f"\n== {size} bytes a frame: the publisher\n{done.published.profile}")
+        print(f"== the consumer: the thread that decodes and commits\n{done.consumed.profile}")
         print("== the server: commands by µs a frame, those within scripts too")
-        by_time = sorted(commands.items(), key=lambda pair: -pair[1]["usec"])
+        by_time = sorted(done.commands.items(), key=lambda pair: -pair[1]["usec"])
         for name, told in by_time[:16]:
-            per_frame = told["usec"] / max(1, consumed.frames)
-            calls = told["calls"] / max(1, consumed.frames)
+            per_frame = told["usec"] / max(1, done.consumed.frames)
+            calls = told["calls"] / max(1, done.consumed.frames)
             print(f"{name.removeprefix('cmdstat_'):>24} {per_frame:>8.1f} µs {calls:>7.2f} calls")
 
 

@@ -7,13 +7,17 @@ fewest commands that do it; `own` is the project's classes, with everything that
 from __future__ import annotations
 
 import cProfile
+import io
 import multiprocessing
 import os
 import pstats
+import queue
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -37,6 +41,18 @@ class Window:
 
     begin: float
     end: float
+
+    @classmethod
+    def after(cls, warm_up_s: float, seconds: float) -> Window:
+        """One that begins so much later: by then all processes are at work."""
+        begin = time.monotonic() + warm_up_s
+        return cls(begin, begin + seconds)
+
+    def wait_for_begin(self) -> None:
+        time.sleep(max(0.0, self.begin - time.monotonic()))
+
+    def wait_for_end(self) -> None:
+        time.sleep(max(0.0, self.end - time.monotonic()))
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ def publish_bare(job: Job) -> Batch:
             pipeline.xadd(keys.frames, {"camera": "c1", "data": data})
         pipeline.xlen(keys.frames)
         waiting = pipeline.execute()[-1]
-        while waiting >= MOST_WAITING:
+        while waiting >= MOST_WAITING and time.monotonic() < job.window.end:
             time.sleep(0.001)
             waiting = client.xlen(keys.frames)
         return job.batch
@@ -110,24 +126,30 @@ def consume_bare(job: Job) -> Batch:
 def publish_own(job: Job) -> Batch:
     """Frames as a camera process publishes them, as many at once as a batch has."""
     publisher = FramePublisher(job.line())
-    data, seq = os.urandom(job.size), 0
+    data, seq, stop = os.urandom(job.size), 0, threading.Event()
+    threading.Thread(target=lambda: (job.window.wait_for_end(), stop.set()), daemon=True).start()
 
     def batch() -> int:
         nonlocal seq
         now, seq = time.time_ns(), seq + job.batch
         frames = [Frame(job.name, data, seq=one, captured_at=now) for one in range(seq - job.batch, seq)]
-        return len(publisher.publish_many(frames))
+        return len(publisher.publish_many(frames, stop))
 
     return batch
 
 
 def consume_own(job: Job) -> Batch:
-    """Frames as a worker reads and commits them; its engine costs nothing, or sleeps."""
+    """Frames as a worker reads and commits them, by a thread each; its engine costs nothing, or sleeps."""
     settings = job.line()
     keys = LineKeys(settings.line)
     consumer = FrameConsumer(connect(settings), keys, job.name, settings.work.claim_idle_ms)
     consumer.join()
     committer = Committer(connect(settings), keys, settings.keep)
+    in_hand: queue.Queue[list[Delivery]] = queue.Queue(2)
+
+    def read() -> None:
+        while True:
+            in_hand.put(consumer.read(job.batch, block_ms=100))
 
     def judge(delivery: Delivery) -> Outcome:
         frame = frame_from_fields(delivery.id, delivery.flat, settings.limits, time.time_ns())
@@ -142,11 +164,12 @@ def consume_own(job: Job) -> Batch:
         )  # fmt: skip
 
     def batch() -> int:
-        outcomes = [judge(delivery) for delivery in consumer.read(job.batch, block_ms=100)]
+        outcomes = [judge(delivery) for delivery in in_hand.get()]
         if outcomes and job.engine_s:
             time.sleep(job.engine_s)
         return sum(committer.commit(outcomes))
 
+    threading.Thread(target=read, daemon=True).start()
     return batch
 
 
@@ -161,6 +184,18 @@ def make_group(client: redis.Redis, keys: LineKeys) -> None:
     except redis.ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
+
+
+def server_cpu_s(client: redis.Redis) -> float:
+    """Seconds of CPU that the server has used."""
+    told = client.info("cpu")
+    return float(told["used_cpu_user"] + told["used_cpu_sys"])
+
+
+def machine_cpu_s() -> float:
+    """Seconds of CPU that anything on this machine has used: all of /proc/stat but idle and waiting for disks."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 class Side:
@@ -195,8 +230,6 @@ def _run(make: Callable[[Job], Batch], job: Job, telling: Connection) -> None:
 
 
 def _hottest(profiler: cProfile.Profile) -> str:
-    import io
-
     text = io.StringIO()
     pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(12)
     return text.getvalue()
