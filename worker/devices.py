@@ -95,6 +95,11 @@ def check_cores(device: Device) -> None:
         raise DeviceError(f"device {device}: no core {missing[0]} here; this process may use cores {cores}")
 
 
+def threads(device: Device) -> int:
+    """How many threads the device may keep busy: its cores, or all that this process may use."""
+    return len(device.cores) or len(os.sched_getaffinity(0))
+
+
 def pin(device: Device) -> None:
     """Keep this process, and every thread that it will start, on the device's cores."""
     if device.cores:
@@ -104,15 +109,19 @@ def pin(device: Device) -> None:
 # Buffers from this size on come from the system and go back to it. By default glibc keeps ever larger ones in its heap,
 # which batches of changing sizes leave full of holes: workers grew by a quarter within minutes.
 _LARGE_BUFFER_BYTES = 8 * 2**20
+# So much of the heap's end is kept. To set the other turns glibc's own adjustment of this one off, and with its 128 KiB
+# every frame would hand its pages back and fault them in again.
+_KEPT_BYTES = 32 * 2**20
 
 
 def child_environment(device: Device, base: dict[str, str]) -> dict[str, str]:
     """The environment of the worker process for `device`: set before any framework loads, it touches no other."""
     environment = dict(base)
-    threads = str(len(device.cores) or len(os.sched_getaffinity(0)))
+    count = str(threads(device))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        environment[name] = threads
+        environment[name] = count
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE_BUFFER_BYTES))
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(_KEPT_BYTES))
     for kind, variable in VISIBLE_DEVICES.items():
         environment[variable] = str(device.index) if kind == device.kind else "-1"
     return environment

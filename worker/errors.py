@@ -4,6 +4,7 @@ LineError
 ├── SettingsError          a setting is unknown or has a value that is not allowed
 ├── DeviceError            a device string is wrong, or this machine has no such device
 ├── BundleError            a model folder is missing a file, was altered, or is not an STFPM export
+├── EngineRefused          no engine and precision here agrees with paddle's fp32 on the golden frames
 ├── EngineError            the inference engine failed on a batch
 ├── SourceError            a camera or file cannot be opened or read
 ├── StreamError            something is wrong on the Redis side
@@ -41,6 +42,12 @@ class DeviceError(LineError):
 
 class BundleError(LineError):
     """A model folder cannot be used: a file is missing, altered, or of another kind."""
+
+    exit_code = 78
+
+
+class EngineRefused(LineError):
+    """No engine and precision that is allowed and installed here passed the parity gate."""
 
     exit_code = 78
 

@@ -128,6 +128,7 @@ class Result:
     regions: tuple[Region, ...] = ()
     model: str = ""
     engine: str = ""
+    precision: str = ""
     device: str = ""
     worker: str = ""
     timings: dict[str, float] = field(default_factory=dict)

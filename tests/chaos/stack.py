@@ -22,6 +22,7 @@ HOOKS = Path(__file__).with_name("hooks")
 LINE = "chaos"
 READY_TIMEOUT_S = 120.0
 
+PADDLE = {"engine": "paddle", "precision": "fp32"}  # which the hooks stand before
 PLENTY = {
     "keep.results": 100_000,
     "keep.alerts": 100_000,
@@ -109,7 +110,9 @@ class Stack:
     def __init__(
         self, url: str, direct_url: str, folder: Path, model: Path, engine: str, settings: Mapping[str, object]
     ) -> None:
-        flags = {"line": LINE, "redis.url": url, "model": str(model), "devices": two_devices()} | PLENTY | settings
+        flags = (
+            {"line": LINE, "redis.url": url, "model": str(model), "devices": two_devices()} | PLENTY | PADDLE | settings
+        )
         variables = {f"LINE_{name.upper().replace('.', '__')}": str(value) for name, value in flags.items()}
         environment = inherited_environment() | variables
         path = os.pathsep.join([str(HOOKS), *filter(None, [environment.get("PYTHONPATH")])])

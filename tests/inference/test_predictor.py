@@ -17,7 +17,7 @@ from skimage import morphology
 
 from worker.devices import Device
 from worker.errors import BundleError, DeviceError, EngineError, SettingsError
-from worker.inference.engines import open_engine
+from worker.inference.engines import Variant, open_engine
 from worker.inference.predictor import Predictor
 from worker.inference.preprocess import Transforms, preprocess
 from worker.types import Image, Prediction, Verdict
@@ -187,7 +187,7 @@ def test_a_device_that_this_paddle_was_not_built_for_names_the_package_that_is(d
 
 def test_an_unknown_engine_is_refused_naming_those_there_are(predictor: Predictor) -> None:
     with pytest.raises(SettingsError, match="allowed are paddle"):
-        open_engine("magic", predictor.bundle, Device("cpu"))
+        open_engine(Variant("magic", "fp32"), predictor.bundle, Device("cpu"))
 
 
 OLD_FORMAT = """

@@ -38,6 +38,8 @@ def environment(url: str, **values: object) -> dict[str, str]:
         "redis__url": url,
         "devices": f"cpu:{min(os.sched_getaffinity(0))}",
         "model": models.bare_export(),
+        "engine": "paddle",
+        "precision": "fp32",
         "metrics__port": 0,
         "batch__max_batch": 4,
         "work__backoff_s": 0.1,

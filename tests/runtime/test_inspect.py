@@ -18,6 +18,7 @@ from worker.devices import Device
 from worker.errors import EngineError
 from worker.inference.bundle import load_bundle
 from worker.inference.predictor import Predictor
+from worker.inference.preprocess import normalised
 from worker.metrics import WorkerMetrics
 from worker.runtime.inspect import Worker
 from worker.runtime.progress import Progress
@@ -27,7 +28,7 @@ from worker.stream.fields import result_from_fields
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import read_ledger
 from worker.stream.publish import FramePublisher
-from worker.types import Encoding, Frame, Result, Verdict
+from worker.types import Encoding, Frame, Image, Result, Verdict
 
 Batch = npt.NDArray[np.float32]
 KEYS = LineKeys("test")
@@ -37,11 +38,14 @@ UNWATCHED = {"watch__dark": 0, "watch__blown_out": 0, "watch__frozen_after": 0} 
 class FaultyDevice:
     """A device whose map is the input's first channel; `fault` may raise or change it."""
 
-    name = "double"
+    name, precision = "double", "fp32"
 
     def __init__(self, fault: Callable[[Batch], Batch]) -> None:
         self._fault = fault
         self.sizes: list[int] = []
+
+    def encode(self, image: Image) -> Batch:
+        return normalised(image, load_bundle(models.bare_export()).transforms)
 
     def run(self, batch: Batch) -> Batch:
         self.sizes.append(len(batch))

@@ -71,7 +71,7 @@ def test_every_frame_gets_its_verdict_and_bad_ones_their_letter(
             label_map = cv2.imdecode(np.frombuffer(result.label_map, np.uint8), cv2.IMREAD_UNCHANGED)
             assert np.array_equal(label_map, expected.label_map)
             assert result.size == label_map.shape == (models.SIDE, models.SIDE)
-            assert (result.model, result.engine) == ("tiny@7", "paddle")
+            assert (result.model, result.engine, result.precision) == ("tiny@7", "paddle", "fp32")
             assert set(result.timings) == set(STAGES) - {"commit"}
         assert {results[frame].verdict for frame in good} == {Verdict.OK, Verdict.NG}
         assert [results[frame].part_id for frame in good] == [f"p{number}" for number in range(len(good))]

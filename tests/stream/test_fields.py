@@ -81,6 +81,7 @@ results = st.builds(
     regions=st.lists(regions, max_size=3).map(tuple),
     model=st.text(max_size=20),
     engine=st.text(max_size=20),
+    precision=st.sampled_from(["", "fp32", "bf16", "int8"]),
     device=st.text(max_size=20),
     worker=st.text(max_size=20),
     timings=st.dictionaries(st.text(max_size=10), st.floats(0, 1e6), max_size=3),

@@ -23,7 +23,7 @@ from worker.stream.ledger import Ledger, read_ledger
 from worker.types import Result
 
 COMMAND = [sys.executable, "-m", "worker"]
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0  # the first one measures the engines
 
 
 class RunningLine:

@@ -22,6 +22,8 @@ SIGTERM drains: no new frames are read, those in hand get their verdicts. A seco
 )
 @click.option("--model", type=click.Path(path_type=Path), help="The model folder; also LINE_MODEL.")
 @click.option("--devices", metavar="LIST", help="One worker each: cpu, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
+@click.option("--engine", help="auto, paddle, openvino or onnxruntime: what runs the model.")
+@click.option("--precision", help="auto, fp32, bf16, fp16 or int8: what it computes in.")
 @click.option("--threshold", type=float, help="Overrides the model's own threshold.")
 @click.option("--max-batch", type=int, help="Frames a device call at most.")
 @click.option("--max-wait-ms", type=float, help="Wait for more frames, from a batch's first.")
@@ -30,6 +32,8 @@ SIGTERM drains: no new frames are read, those in hand get their verdicts. A seco
     {
         "model": "model",
         "devices": "devices",
+        "engine": "engine",
+        "precision": "precision",
         "threshold": "threshold",
         "max_batch": "batch.max_batch",
         "max_wait_ms": "batch.max_wait_ms",

@@ -4,6 +4,8 @@ inference.json or inference.pdmodel   the graph
 inference.pdiparams                   its parameters
 inference.yml                         Deploy.transforms: how an image becomes the graph's input
 bundle.json                           ours: name, version, threshold, sha256 of every file (optional)
+inference.onnx, inference.int8.onnx   the graph for other engines, from the frames' bytes to the map (optional)
+golden.npz                            frames and what paddle's fp32 says of them: what engines are held to (optional)
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ PADDLEX_THRESHOLD = 0.01  # what PaddleX has in its code, for an export that nob
 _GRAPHS = ("inference.json", "inference.pdmodel")
 _PARAMETERS = "inference.pdiparams"
 _CONFIG = "inference.yml"
+ONNX, ONNX_INT8 = "inference.onnx", "inference.int8.onnx"
+GOLDEN = "golden.npz"
 
 
 class Manifest(BaseModel):
@@ -58,6 +62,35 @@ class Bundle:
     threshold: float
     identity: str
     image_statistics: ImageStatistics | None = None
+    onnx: Path | None = None
+    onnx_int8: Path | None = None
+    golden: Path | None = None
+
+    def onnx_for(self, precision: str) -> Path | None:
+        """The ONNX graph for this precision: a quantised one for int8, else the plain one."""
+        return self.onnx_int8 if precision == "int8" else self.onnx
+
+    def graph_for(self, precision: str) -> Path:
+        """The same, where there must be one.
+
+        Raises:
+            BundleError: there is none.
+        """
+        graph = self.onnx_for(precision)
+        if graph is None:
+            how = "--images with good photographs makes one" if precision == "int8" else "makes one"
+            raise BundleError(
+                f"model folder {self.folder} has no ONNX graph for {precision}: `line-worker optimize` {how}"
+            )
+        return graph
+
+    def digest(self) -> str:
+        """The sha256 of all that a score depends on, apart from the engine."""
+        files = (self.graph, self.parameters, self.folder / _CONFIG, self.onnx, self.onnx_int8, self.golden)
+        together = hashlib.sha256()
+        for file in files:
+            together.update((_sha256(file) if file else "-").encode())
+        return together.hexdigest()
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -74,7 +107,7 @@ def load_bundle(folder: Path) -> Bundle:
     for name in (_PARAMETERS, _CONFIG):
         if not (folder / name).is_file():
             raise BundleError(f"model folder {folder}: {name} is missing; copy the whole exported folder")
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is not None:
         _verify(folder, manifest)
     transforms = parse_transforms(_read_config(folder / _CONFIG), str(folder / _CONFIG))
@@ -86,7 +119,15 @@ def load_bundle(folder: Path) -> Bundle:
         threshold=manifest.threshold if manifest else PADDLEX_THRESHOLD,
         identity=f"{manifest.name}@{manifest.version}" if manifest else folder.resolve().name,
         image_statistics=manifest.image_statistics if manifest else None,
+        onnx=_vouched(folder, manifest, ONNX),
+        onnx_int8=_vouched(folder, manifest, ONNX_INT8),
+        golden=_vouched(folder, manifest, GOLDEN),
     )
+
+
+def _vouched(folder: Path, manifest: Manifest | None, name: str) -> Path | None:
+    """A file that `bundle.json` lists; one that merely lies there speaks for nothing."""
+    return folder / name if manifest and name in manifest.sha256 else None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -100,7 +141,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     part.replace(folder / MANIFEST)
 
 
-def _read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     if not path.exists():
         return None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from worker.devices import Device
 from worker.inference.bundle import Bundle, load_bundle
-from worker.inference.engines import Engine, open_engine
+from worker.inference.engines import Engine, Variant, open_engine
 from worker.inference.postprocess import postprocess
-from worker.inference.preprocess import preprocess
+from worker.inference.preprocess import resized
 from worker.types import Image, Prediction
 
 
@@ -31,9 +32,10 @@ class Predictor:
         device: Device | None = None,
         *,
         engine: str = "paddle",
+        precision: str = "fp32",
         threshold: float | None = None,
     ) -> Predictor:
-        """Load a model folder on a device (default: all CPU cores).
+        """Load a model folder on a device (default: all CPU cores), with this very engine: no gate is asked.
 
         Args:
             threshold: overrides the bundle's.
@@ -42,13 +44,13 @@ class Predictor:
             BundleError, DeviceError: see `load_bundle` and `open_engine`.
         """
         bundle = load_bundle(folder)
-        return cls(bundle, open_engine(engine, bundle, device or Device("cpu")), threshold)
+        return cls(bundle, open_engine(Variant(engine, precision), bundle, device or Device("cpu")), threshold)
 
-    def preprocess(self, image: Image) -> npt.NDArray[np.float32]:
-        """H×W×3 RGB uint8 → 3×h×w float32, the graph's input."""
-        return preprocess(image, self.bundle.transforms)
+    def preprocess(self, image: Image) -> npt.NDArray[Any]:
+        """H×W×3 RGB uint8 → one frame's part of the engine's input."""
+        return self.engine.encode(resized(image, self.bundle.transforms))
 
-    def infer(self, inputs: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    def infer(self, inputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """N inputs → N×h×w float32 anomaly maps, by one call of the device.
 
         Raises:
@@ -75,6 +77,6 @@ class Predictor:
         Raises:
             EngineError: the model does not run on this device.
         """
-        height, width = self.bundle.transforms.map_shape
+        black = self.engine.encode(np.zeros((*self.bundle.transforms.map_shape, 3), np.uint8))
         for size in range(max_batch, 0, -1):
-            self.engine.run(np.zeros((size, 3, height, width), np.float32))
+            self.engine.run(np.stack([black] * size))

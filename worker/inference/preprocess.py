@@ -41,6 +41,12 @@ class Transforms:
         """(H, W) of the graph's input and of the labelMap."""
         return self.size[1], self.size[0]
 
+    def scales_and_shifts(self) -> list[tuple[np.float32, np.float32]]:
+        """Per channel, what a pixel is multiplied with and what is added then: PaddleX's own order of operations, so
+        that the same float32 comes out."""
+        pairs = zip(self.mean, self.std, strict=True)
+        return [(np.float32(1.0 / 255 / std), np.float32(-mean / std)) for mean, std in pairs]
+
 
 def parse_transforms(steps: list[dict[str, Any]], where: str) -> Transforms:
     """Read `Deploy.transforms`.
@@ -67,21 +73,22 @@ def parse_transforms(steps: list[dict[str, Any]], where: str) -> Transforms:
 
 
 def preprocess(image: Image, transforms: Transforms) -> npt.NDArray[np.float32]:
-    """One image as the graph's input.
+    """One image, H×W×3 RGB uint8, as a float32 graph's input: 3×h×w, contiguous."""
+    return normalised(resized(image, transforms), transforms)
 
-    Args:
-        image: H×W×3, RGB, uint8.
 
-    Returns:
-        3×h×w float32, contiguous.
-    """
-    if (image.shape[1], image.shape[0]) != transforms.size:
-        image = cv2.resize(image, transforms.size, interpolation=_INTERPOLATION[transforms.interpolation])
+def resized(image: Image, transforms: Transforms) -> Image:
+    """H×W×3 RGB uint8 at the graph's size, h×w×3; the image itself where it has that."""
+    if (image.shape[1], image.shape[0]) == transforms.size:
+        return np.ascontiguousarray(image)
+    resize = cv2.resize(image, transforms.size, interpolation=_INTERPOLATION[transforms.interpolation])
+    return np.asarray(resize, np.uint8)
+
+
+def normalised(image: Image, transforms: Transforms) -> npt.NDArray[np.float32]:
+    """h×w×3 uint8 as a float32 graph's input: 3×h×w float32, contiguous."""
     output = np.empty((_CHANNELS, *image.shape[:2]), np.float32)
-    for channel in range(_CHANNELS):
-        # PaddleX's own order of operations, so that the same float32 comes out.
-        scale = np.float32(1.0 / 255 / transforms.std[channel])
-        shift = np.float32(-transforms.mean[channel] / transforms.std[channel])
+    for channel, (scale, shift) in enumerate(transforms.scales_and_shifts()):
         np.multiply(image[..., channel], scale, out=output[channel])
         output[channel] += shift
     return output

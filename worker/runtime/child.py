@@ -44,14 +44,19 @@ def _run(order: dict[str, str]) -> None:
     pin(device)  # before any thread is started: each inherits it
     hold_name(Path(order["lock_file"]))
     threading.Thread(target=_follow_parent, args=(stop, settings.work.drain_timeout_s), daemon=True).start()
-    _inspect(settings, device, name, Path(order["progress_file"]), stop)
+    _inspect(settings, device, name, Path(order["progress_file"]), Path(order["engine_file"]), stop)
 
 
-def _inspect(settings: Settings, device: Device, name: str, progress_file: Path, stop: threading.Event) -> None:
+def _inspect(
+    settings: Settings, device: Device, name: str, progress_file: Path, engine_file: Path, stop: threading.Event
+) -> None:
     import cv2
 
     from worker import logs
+    from worker.inference.bundle import load_bundle
+    from worker.inference.engines import open_engine
     from worker.inference.predictor import Predictor
+    from worker.inference.selection.choose import choose
     from worker.metrics import WorkerMetrics
     from worker.runtime.inspect import Worker
     from worker.runtime.progress import Progress
@@ -61,7 +66,9 @@ def _inspect(settings: Settings, device: Device, name: str, progress_file: Path,
     progress = Progress(progress_file)
     if settings.model is None:
         raise SettingsError("model: name a model folder with --model or LINE_MODEL")
-    predictor = Predictor.open(settings.model, device, engine=settings.engine, threshold=settings.threshold)
+    choice = choose(load_bundle(settings.model), device, settings)
+    _give(engine_file, json.dumps(choice.as_dict()))
+    predictor = Predictor(choice.bundle, open_engine(choice.variant, choice.bundle, device), settings.threshold)
     _catch_signals(stop)  # again: a framework may have taken the signals for itself while it was loaded
     predictor.warm_up(settings.batch.max_batch)
     Worker(settings, device, name, predictor, progress, WorkerMetrics(name), stop).run()
@@ -83,9 +90,9 @@ def _follow_parent(stop: threading.Event, drain_timeout_s: float) -> None:
     _leave(1)
 
 
-def _give(file: Path, reason: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk: then the exit code must say it
-        file.write_text(reason)
+def _give(file: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk: then the exit code must say it, or the log
+        file.write_text(text)
 
 
 def _leave(code: int) -> None:

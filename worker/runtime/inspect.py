@@ -49,7 +49,8 @@ class Worker:
         stop: threading.Event,
     ) -> None:
         keys = LineKeys(settings.line)
-        origin = Origin(predictor.bundle.identity, predictor.engine.name, str(device), name)
+        engine = predictor.engine
+        origin = Origin(predictor.bundle.identity, engine.name, engine.precision, str(device), name)
         self._batch = settings.batch
         self._predictor = predictor
         self._progress = progress

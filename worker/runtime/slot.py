@@ -47,6 +47,7 @@ class Slot:
         self._folder = folder
         self._progress = Progress(self._stem.with_suffix(".progress"))
         self._reason_file = self._stem.with_suffix(".reason")
+        self._engine_file = self._stem.with_suffix(".engine")
         for file, size in worker_files(name).items():
             reserve(folder / file, size)
         self._process: subprocess.Popen[str] | None = None
@@ -85,6 +86,7 @@ class Slot:
             "lock_file": str(self._lock),
             "progress_file": str(self._stem.with_suffix(".progress")),
             "reason_file": str(self._reason_file),
+            "engine_file": str(self._engine_file),
         }
         assert self._process.stdin is not None
         try:
@@ -175,4 +177,13 @@ class Slot:
             "up": int(up),
             "busy_share": self._share,
             "restarts": dict(self.restarts),
+            "engine": self._engine(),
         }
+
+    def _engine(self) -> dict[str, Any]:
+        """What the worker said of its engine and of those that it did not take; empty before it has chosen."""
+        try:
+            chosen: dict[str, Any] = json.loads(self._engine_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return chosen

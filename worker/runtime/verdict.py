@@ -16,6 +16,7 @@ class Origin:
 
     model: str
     engine: str
+    precision: str
     device: str
     worker: str
 
@@ -90,6 +91,7 @@ def _result(frame: Frame, verdict: Verdict, reason: str, origin: Origin) -> Resu
         reason=reason,
         model=origin.model,
         engine=origin.engine,
+        precision=origin.precision,
         device=origin.device,
         worker=origin.worker,
     )

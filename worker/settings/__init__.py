@@ -9,9 +9,11 @@ from worker.settings.load import load
 from worker.settings.redis import RedisSettings
 from worker.settings.secrets import mask_password, mask_webhook
 from worker.settings.sections import (
+    ANY,
     AlertRule,
     AlertSettings,
     BatchSettings,
+    GateSettings,
     KeepSettings,
     LimitSettings,
     LogSettings,
@@ -24,11 +26,13 @@ from worker.settings.sections import (
 from worker.settings.watch import AUTO, OFF, WatchSettings
 
 __all__ = [
+    "ANY",
     "AUTO",
     "OFF",
     "AlertRule",
     "AlertSettings",
     "BatchSettings",
+    "GateSettings",
     "KeepSettings",
     "LimitSettings",
     "LogSettings",

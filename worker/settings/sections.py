@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import platformdirs
 from pydantic import (
     BeforeValidator,
     Field,
@@ -33,6 +34,9 @@ def _join_list(value: Any) -> Any:
     return ",".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
 
+ANY = "auto"
+"""The value of `engine` and `precision` that leaves them to the gate and the clock."""
+
 Listed = Annotated[str, BeforeValidator(_join_list)]
 
 
@@ -41,6 +45,17 @@ class BatchSettings(Section):
 
     max_batch: int = Field(8, ge=1, le=256, description="frames a device call at most")
     max_wait_ms: float = Field(20.0, ge=0, le=10_000, description="wait for more, from the batch's first frame")
+
+
+class GateSettings(Section):
+    """How far an engine's scores of the golden frames may be from paddle's in fp32, for it to be used."""
+
+    min_rank_correlation: float = Field(0.98, ge=-1, le=1, description="Spearman's, over the golden frames, at least")
+    max_error_fp32: float = Field(0.001, ge=0, description="in fp32: largest relative error of a score at most")
+    max_error_half: float = Field(0.05, ge=0, description="in bf16 and fp16: the same")
+    max_error_int8: float = Field(0.25, ge=0, description="in int8: the same")
+    max_shift: float = Field(0.008, ge=0, description="the middle one of the relative errors at most, up or down")
+    max_flips: float = Field(0.02, ge=0, le=1, description="share of golden frames with another verdict at most")
 
 
 class QueueSettings(Section):
@@ -185,7 +200,17 @@ class Settings(BaseSettings):
     devices: Listed = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
     model: Path | None = Field(None, description="the model folder (bundle or PaddleX export)")
     threshold: float | None = Field(None, ge=0, allow_inf_nan=False, description="overrides the bundle's threshold")
-    engine: Literal["paddle"] = Field("paddle", description="what runs the model")
+    engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
+        "auto", description="what runs the model; auto: the fastest here that passes the gate"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="what the engine computes in; auto: the fastest here that passes the gate"
+    )
+    gate: GateSettings = GateSettings()
+    cache: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("line-worker"),
+        description="folder for what is made and measured for this machine; default: the user's cache folder",
+    )
     redis: RedisSettings = RedisSettings()
     batch: BatchSettings = BatchSettings()
     queue: QueueSettings = QueueSettings()

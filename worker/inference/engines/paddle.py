@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device
+from worker.devices import Device, threads
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
+from worker.inference.engines.shape import checked_maps
+from worker.inference.preprocess import normalised
+from worker.types import Image
 
 os.environ.setdefault("GLOG_minloglevel", "2")  # errors only; paddle reads it once, when it is imported
 
@@ -29,22 +33,30 @@ __all__ = ["PaddleEngine", "paddle"]
 
 _GPU_MEMORY_MB = 256  # what the pool begins with; it grows
 # oneDNN caches its work for this many input shapes: one a batch size, or it begins anew at every change.
-_CACHED_SHAPES = 512
+# More of them cost memory that a worker does not have: they are kept with all their buffers.
+_CACHED_SHAPES = 8
 
 
 class PaddleEngine:
-    """See `Engine`. Paddle 3.2.2 runs the whole graph in oneDNN, the bilinear upsampling included."""
+    """See `Engine`. Takes N×3×h×w float32. Paddle 3.2.2 runs the whole graph in oneDNN, its upsampling included."""
 
     name = "paddle"
 
-    def __init__(self, bundle: Bundle, device: Device) -> None:
+    def __init__(self, bundle: Bundle, device: Device, precision: str = "fp32") -> None:
         _check_device(device)
+        _check_precision(device, precision)
+        self.precision = precision
+        self._transforms = bundle.transforms
         try:
-            self._predictor = paddle.inference.create_predictor(_config(bundle, device))
+            self._predictor = paddle.inference.create_predictor(_config(bundle, device, precision))
         except Exception as error:  # paddle raises many kinds, some of its own
             raise BundleError(f"model folder {bundle.folder}: paddle cannot load it: {_short(error)}") from error
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def encode(self, image: Image) -> npt.NDArray[np.float32]:
+        """See `Engine.encode`: normalised, 3×h×w float32."""
+        return normalised(image, self._transforms)
 
     def run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """See `Engine.run`."""
@@ -55,12 +67,10 @@ class PaddleEngine:
             maps = self._output.copy_to_cpu()
         except Exception as error:
             raise EngineError(f"paddle failed on a batch of {len(batch)}: {_short(error)}") from error
-        if maps.size != len(batch) * batch.shape[2] * batch.shape[3]:
-            raise EngineError(f"the model gave {maps.shape} for a batch of {batch.shape}: not an STFPM export?")
-        return np.asarray(maps, np.float32).reshape(len(batch), *batch.shape[2:])
+        return checked_maps(maps, len(batch), batch.shape[2:])
 
 
-def _config(bundle: Bundle, device: Device) -> paddle.inference.Config:
+def _config(bundle: Bundle, device: Device, precision: str) -> paddle.inference.Config:
     config = paddle.inference.Config(str(bundle.graph), str(bundle.parameters))
     config.disable_glog_info()
     config.switch_ir_optim(True)
@@ -70,11 +80,15 @@ def _config(bundle: Bundle, device: Device) -> paddle.inference.Config:
         config.enable_new_executor()
     if device.kind == "cpu":
         config.disable_gpu()
-        config.set_cpu_math_library_num_threads(len(device.cores) or len(os.sched_getaffinity(0)))
+        config.set_cpu_math_library_num_threads(threads(device))
         config.enable_mkldnn()
         config.set_mkldnn_cache_capacity(_CACHED_SHAPES)
+        if precision == "bf16":
+            config.enable_mkldnn_bfloat16()
     elif device.kind in ("gpu", "dcu"):
-        config.enable_use_gpu(_GPU_MEMORY_MB, 0)  # the only one that this process can see
+        kinds = paddle.inference.PrecisionType
+        half = kinds.Half if precision == "fp16" else kinds.Float32
+        config.enable_use_gpu(_GPU_MEMORY_MB, 0, half)  # the only one that this process can see
     elif device.kind == "xpu":
         config.enable_xpu()
         config.set_xpu_device_id(0)
@@ -103,6 +117,17 @@ def _check_device(device: Device) -> None:
         raise DeviceError(f"device {device}: the installed paddlepaddle was not built for it; install {package}")
     if count < 1:
         raise DeviceError(f"device {device}: this machine has no such device, or its driver does not see it")
+
+
+def _check_precision(device: Device, precision: str) -> None:
+    """Refuse bf16 where the processor would only imitate it."""
+    if precision == "bf16" and "avx512_bf16" not in _processor_flags():
+        raise DeviceError(f"device {device}: this processor has no bf16")
+
+
+def _processor_flags() -> set[str]:
+    text = Path("/proc/cpuinfo").read_text()
+    return {flag for line in text.splitlines() if line.startswith("flags") for flag in line.split()}
 
 
 def _short(error: Exception) -> str:

@@ -1,0 +1,69 @@
+"""From a bundle's paddle graph to ONNX graphs that other engines run: converted, given a head and a quicker tail, and
+quantised. Each step runs in a process of its own, so that no worker carries the converters' memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from worker.errors import BundleError, SettingsError
+
+_TIMEOUT_S = 300.0
+
+
+def can_convert() -> bool:
+    """Whether the converter is installed."""
+    return find_spec("paddle2onnx") is not None
+
+
+def can_quantise() -> bool:
+    """Whether the quantiser is installed."""
+    return can_convert() and find_spec("onnxruntime") is not None
+
+
+def convert(folder: Path, output: Path) -> None:
+    """Write the graph of the model in `folder` as ONNX to `output`, in one step.
+
+    It takes `image`, N×h×w×3 uint8, and gives the anomaly map, N×1×h×w float32.
+
+    Raises:
+        SettingsError: the converter is not installed.
+        BundleError: it cannot convert this graph.
+    """
+    if not can_convert():
+        raise SettingsError("converting takes paddle2onnx: pip install 'line-worker[export]'")
+    _in_process("worker.inference.conversion.stfpm", {"folder": str(folder), "output": str(output)}, folder)
+
+
+def quantise(graph: Path, frames: Path, output: Path) -> None:
+    """Write the ONNX `graph` with its convolutions in int8 to `output`, in one step.
+
+    Args:
+        frames: a .npz whose `frames` are good frames of the graph's size, N×h×w×3 uint8, to take the ranges from.
+
+    Raises:
+        SettingsError: the quantiser is not installed.
+        BundleError: it cannot quantise this graph.
+    """
+    if not can_quantise():
+        raise SettingsError("int8 takes onnxruntime and paddle2onnx: pip install 'line-worker[export,onnxruntime]'")
+    order = {"graph": str(graph), "frames": str(frames), "output": str(output)}
+    _in_process("worker.inference.conversion.int8", order, graph)
+
+
+def _in_process(module: str, order: Mapping[str, str], what: Path) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", module],
+            input=json.dumps(order), capture_output=True, text=True, check=False, timeout=_TIMEOUT_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(f"{what}: cannot be converted: not done after {_TIMEOUT_S:.0f} s") from error
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        why = lines[-1] if lines else f"exit code {done.returncode}"
+        raise BundleError(f"{what}: cannot be converted: {why[:300]}")

@@ -1,0 +1,111 @@
+"""An ONNX graph with int8 convolutions: `python -m worker.inference.conversion.int8`, with its paths as JSON on its
+input.
+
+What is quantised, and why (deploy/adr/0009): the convolutions alone, but for the first of each network; their ranges
+are the widest that were seen, because what a mean or a percentile cuts off are the defects. What STFPM makes of the
+features (normalisation, differences, product) stays in float. A constant factor at the end takes out what rounding
+shifts the scores by, in the middle of the good frames, so that a calibrated threshold keeps its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import ModelProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from worker.inference.conversion.stfpm import INPUT
+from worker.inference.postprocess import opened
+
+_BATCH = 8
+
+
+def quantise(graph: Path, frames: npt.NDArray[np.uint8], output: Path) -> None:
+    """See `worker.inference.conversion.quantise`."""
+    part = output.with_name(f"{output.name}.part")
+    with tempfile.TemporaryDirectory() as scratch:
+        rounded = Path(scratch) / "rounded.onnx"
+        quantize_static(
+            graph,
+            rounded,
+            _Frames(frames),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=_first_convolutions(onnx.load(graph)),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            # What leaves a convolution is added to before it is used: it is not rounded on the way.
+            extra_options={"WeightSymmetric": True, "OpTypesToExcludeOutputQuantization": ["Conv"]},
+        )
+        model = onnx.load(rounded)
+        shift = np.median(_scores(rounded, frames) / _scores(graph, frames))
+    _scale_output(model, 1.0 / float(shift))
+    onnx.save(model, part)
+    part.replace(output)
+
+
+class _Frames(CalibrationDataReader):  # type: ignore[misc]
+    """Hands the quantiser the frames a batch at a time."""
+
+    def __init__(self, frames: npt.NDArray[np.uint8]) -> None:
+        self._batches: Iterator[npt.NDArray[np.uint8]] = _batches(frames)
+
+    def get_next(self) -> dict[str, Any] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def _batches(frames: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    return (frames[at : at + _BATCH] for at in range(0, len(frames), _BATCH))
+
+
+def _first_convolutions(model: ModelProto) -> list[str]:
+    """Those that look at the picture itself: the first of teacher and student."""
+    seen_by: dict[str, set[str]] = {INPUT: {INPUT}}
+    first = []
+    for node in model.graph.node:
+        reached = set().union(*(seen_by.get(name, set()) for name in node.input))
+        if node.op_type == "Conv":
+            if reached == {INPUT}:
+                first.append(node.name)
+            reached = {node.name}
+        for name in node.output:
+            seen_by[name] = reached
+    return first
+
+
+def _scores(graph: Path, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    maps = (anomaly_map for batch in _batches(frames) for anomaly_map in session.run(None, {INPUT: batch})[0][:, 0])
+    return np.array([opened(anomaly_map).max() for anomaly_map in maps], np.float64)
+
+
+def _scale_output(model: ModelProto, factor: float) -> None:
+    graph = model.graph
+    name = graph.output[0].name
+    for node in graph.node:
+        for place, output in enumerate(node.output):
+            if output == name:
+                node.output[place] = f"{name}.rounded"
+    graph.initializer.append(numpy_helper.from_array(np.array(factor, np.float32), f"{name}.factor"))
+    graph.node.append(helper.make_node("Mul", [f"{name}.rounded", f"{name}.factor"], [name]))
+
+
+if __name__ == "__main__":
+    order = json.load(sys.stdin)
+    with np.load(order["frames"], allow_pickle=False) as arrays:
+        given = arrays["frames"]
+    quantise(Path(order["graph"]), given, Path(order["output"]))
