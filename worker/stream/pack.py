@@ -23,7 +23,7 @@ class CommandPacker:
         Raises:
             redis.DataError: an argument is neither bytes, text nor a number.
         """
-        command = [*args[0].split(), *args[1:]]
+        command: list[Any] = [*args[0].split(), *args[1:]]
         is_large = [type(arg) is bytes and len(arg) >= _LARGE for arg in command]
         try:
             return _around_large(command, is_large) if True in is_large else [hiredis.pack_command(tuple(command))]
@@ -32,9 +32,10 @@ class CommandPacker:
 
 
 def _packed_from_views(command: list[Any]) -> bytes:
-    plain = [bytes(arg) if isinstance(arg, bytearray | memoryview) else arg for arg in command]
+    plain: list[Any] = [bytes(arg) if isinstance(arg, bytearray | memoryview) else arg for arg in command]
     try:
-        return hiredis.pack_command(tuple(plain))
+        packed: bytes = hiredis.pack_command(tuple(plain))
+        return packed
     except TypeError as error:
         raise redis.DataError(str(error)) from error
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import redis
 
@@ -82,15 +82,20 @@ class FramePublisher:
         self._begin(frames)
         deadline = time.monotonic() + (self._queue.block_timeout_s or float("inf"))
         pause = _FIRST_PAUSE_S
+        is_full = False
         while left := self._frames[len(self._done) :]:
             give_up = time.monotonic() >= deadline or (stop is not None and stop.is_set())
-            if decided := self._try(_first(left), give_up):
+            if is_full and not give_up and not self._has_room(left[0]):
+                decided = []
+            else:
+                decided = self._try(_first(left), give_up)
+            if is_full := not decided:
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            else:
                 self._done += decided
                 self._attempt += 1
                 pause = _FIRST_PAUSE_S
-            else:
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
         done, self._frames, self._done = self._done, [], []
         return done
 
@@ -112,19 +117,28 @@ class FramePublisher:
 
     def _try(self, frames: list[Frame], give_up: bool) -> list[Published]:
         """What became of the first of these; nothing where there is no room for even one."""
-        keys, queue = self._keys, self._queue
-        args = [queue.policy, queue.max_frames, queue.max_bytes, GROUP_INSPECT, self._attempt, int(give_up)]
-        for frame in frames:
-            fields = flat_fields(frame_to_fields(frame))
-            args += [frame.camera, len(frame.data), len(fields), *fields]
-        key_list = [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token), keys.hold]
         with stream_errors(), self._explained():
-            answer: bytes = self._script(key_list, args)
-            if answer == b"held":
-                raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
+            answer = self._ask([(frame, flat_fields(frame_to_fields(frame))) for frame in frames], give_up)
             if answer and self._redis.wait_replicas:
                 self._wait_for_replicas()
         return _published(answer)
+
+    def _has_room(self, frame: Frame) -> bool:
+        """Whether it is worth while to send a frame again that found no room; nothing of it is sent for that."""
+        with stream_errors(), self._explained():
+            return self._ask([(frame, [])], give_up=False) != b""
+
+    def _ask(self, frames: list[tuple[Frame, list[Any]]], give_up: bool) -> bytes:
+        """The script's answer for frames with their fields."""
+        keys, queue = self._keys, self._queue
+        args = [queue.policy, queue.max_frames, queue.max_bytes, GROUP_INSPECT, self._attempt, int(give_up)]
+        for frame, fields in frames:
+            args += [frame.camera, len(frame.data), len(fields), *fields]
+        key_list = [keys.frames, keys.ledger, keys.cameras, keys.sizes, keys.publisher(self._token), keys.hold]
+        answer: bytes = self._script(key_list, args)
+        if answer == b"held":
+            raise StreamUnavailable(f"{_IDS_AHEAD}; publishing waits until the frames before are inspected")
+        return answer
 
     def _wait_for_replicas(self) -> None:
         """Have `redis.wait_replicas` replicas confirm that they have the frame too, or the count of its drop.

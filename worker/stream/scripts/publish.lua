@@ -1,10 +1,10 @@
 -- Puts frames on the frames stream, in their order, or decides by the policy when the queue is full.
 -- KEYS: frames, ledger, cameras, sizes, publisher, hold
 -- ARGV: policy, max_frames, max_bytes, group, attempt number, give up (0/1), then for each frame:
---   camera, payload bytes, number of field/value strings, field, value, …
+--   camera, payload bytes, number of field/value strings, field, value, …; a frame without fields only asks for room
 -- Returns one text, 'status id evicted' for each frame that is decided: accepted, or dropped, which has never been in
 -- the stream and has '-' for an id. Frames for which there is no room yet are left out, with all after them: the
--- publisher waits, and they are its next attempt. 'held' in place of it all: nobody may publish for now.
+-- publisher waits, and they are its next attempt. In place of it all: 'held', nobody may publish for now; 'room'.
 -- Redis asks whether the caller itself may do what a script does: deploy/redis/ grants a camera just this, without
 -- what drop-oldest takes. Who is refused is so before the first write.
 local frames, ledger, cameras, sizes, publisher, hold = unpack(KEYS, 1, 6)
@@ -84,6 +84,7 @@ while at <= #ARGV do
   at = first + tonumber(ARGV[at + 2])
   local evicted, reason = make_room(size)
   if reason == 'wait' then break end
+  if at == first then return 'room' end
   if reason then
     add(ledger, 'produced', 1)
     drop(camera, reason)
