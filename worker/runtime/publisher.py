@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 
 import structlog
+from prometheus_client import Histogram
 
 from worker.inference.predictor import Predictor
-from worker.metrics import WorkerMetrics
+from worker.metrics import STAGES, WorkerMetrics
 from worker.runtime.handover import Ending, HandOver, Inferred, InHand, Judged
 from worker.runtime.progress import Progress
 from worker.runtime.retry import until_answered
@@ -39,6 +40,8 @@ class Publisher:
         self._incoming = incoming
         self._progress = progress
         self._metrics = metrics
+        self._stages = {stage: metrics.stage_seconds.labels(stage) for stage in STAGES}
+        self._latencies: dict[str, Histogram] = {}
 
     def run(self) -> None:
         """Publish until the hand-over is closed and empty."""
@@ -85,13 +88,20 @@ class Publisher:
             return
         result = outcome.result
         for stage, value_ms in result.timings.items():
-            self._metrics.stage_seconds.labels(stage).observe(value_ms / 1e3)
-        self._metrics.stage_seconds.labels("commit").observe(commit_s)
-        camera = self._metrics.camera_label(result.camera)
+            self._stages[stage].observe(value_ms / 1e3)
+        self._stages["commit"].observe(commit_s)
         if result.verdict is Verdict.INVALID:
+            camera = self._metrics.camera_label(result.camera)
             self._metrics.invalid_frames.labels(camera, result.reason.partition(":")[0]).inc()
         latency_s = max(0.0, (time.time_ns() - result.published_at) / 1e9)
-        self._metrics.latency_seconds.labels(camera).observe(latency_s)
+        self._latency(result.camera).observe(latency_s)
+
+    def _latency(self, camera: str) -> Histogram:
+        """The camera's series, found once: a look-up by label costs as much as the count."""
+        label = self._metrics.camera_label(camera)
+        if label not in self._latencies:
+            self._latencies[label] = self._metrics.latency_seconds.labels(label)
+        return self._latencies[label]
 
 
 def _outcome(item: Judged | Dead, now_ns: int) -> Outcome:

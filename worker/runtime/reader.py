@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from worker.runtime.handover import Ending, HandOver, InHand, Judged, Prepared, 
 from worker.runtime.prepare import Preparer
 from worker.runtime.retry import Outage, until_answered
 from worker.runtime.verdict import Origin, invalid
-from worker.settings import Settings
+from worker.settings import Settings, WorkSettings
 from worker.stream.consume import Delivery, FrameConsumer
 from worker.stream.frozen import FrozenCameras, Shown
 
@@ -27,6 +28,12 @@ _SWEEPS_PER_LEASE = 4
 _LONGEST_SWEEP_PAUSE_S = 2.0  # what a dead worker left is taken over so long after its lease at most
 _LOOK_AT_ONCE = 8  # frames: enough to make the call cheap, and no large batch waits for its last frame
 _SHOW_UP_EVERY_S = 3.0  # well under alerts.worker_down_s
+_MOST_DECODE_THREADS = 8  # unless they are set: what goes on between two images needs the interpreter, and that is one
+
+
+def decode_threads(work: WorkSettings) -> int:
+    """How many threads decode: as set, or with 0 one for each core that this process may use, at most 8."""
+    return work.decode_threads or min(len(os.sched_getaffinity(0)), _MOST_DECODE_THREADS)
 
 
 class Reader:
@@ -64,7 +71,7 @@ class Reader:
     def run(self, stop: threading.Event) -> None:
         """Read until told to stop, riding out Redis being away."""
         outage = Outage("reader")
-        with ThreadPoolExecutor(self._work.decode_threads, thread_name_prefix="decode") as pool:
+        with ThreadPoolExecutor(decode_threads(self._work), thread_name_prefix="decode") as pool:
             while not stop.is_set():
                 self._stamp()
                 try:
