@@ -27,6 +27,14 @@ class Run:
             text=True,
         )
 
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()  # not killed: it ends its own processes
+        self.process.communicate()
+
     def family(self) -> list[int]:
         """The processes below the command, as they are now."""
         found = [self.process.pid]
@@ -52,5 +60,5 @@ class Run:
         try:
             return self.process.communicate(timeout=timeout_s)[0]
         except subprocess.TimeoutExpired:
-            self.process.terminate()  # not killed: it ends its own processes
+            self.process.terminate()
             return self.process.communicate()[0] + f"\nnot at its end after {timeout_s:g} s"

@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from worker.bench.frames import read_frames
 from worker.bench.talk import Answer, Message, serve
-from worker.bench.variants import open_predictor, variant_of
+from worker.bench.variants import open_predictor
 from worker.devices import check_cores, parse_devices, pin
 from worker.inference.decode import decode
 from worker.inference.predictor import Predictor
+from worker.runtime.reader import decode_threads
 from worker.settings import Settings, from_json
 from worker.types import Frame
 
@@ -44,11 +45,12 @@ def main(order: Message) -> tuple[Message, Answer]:
     check_cores(device)
     pin(device)
     cv2.setNumThreads(1)  # as in a worker
-    predictor = open_predictor(settings, device)
+    predictor, candidates = open_predictor(settings, device)
     predictor.warm_up(settings.batch.max_batch)
     alone = Alone(settings, predictor, Path(order["frames"]))
-    chosen = variant_of(predictor)
-    return {"engine": chosen.engine, "precision": chosen.precision, "versions": _versions(chosen.engine)}, alone.answer
+    engine = predictor.engine
+    chosen = {"engine": engine.name, "precision": engine.precision, "versions": _versions(engine.name)}
+    return chosen | {"candidates": candidates}, alone.answer
 
 
 class Alone:
@@ -105,7 +107,7 @@ class Alone:
                     except queue.Full:
                         continue
 
-        threads = [threading.Thread(target=prepare) for _ in range(self._settings.work.decode_threads)]
+        threads = [threading.Thread(target=prepare) for _ in range(decode_threads(self._settings.work))]
         for thread in threads:
             thread.start()
         try:

@@ -23,8 +23,10 @@ class Crew:
 
     def __init__(self, talkers: list[Talker], ready: list[Message]) -> None:
         self._talkers = talkers
-        self.chosen = Variant(ready[0]["engine"], ready[0]["precision"])
+        each = [Variant(one["engine"], one["precision"]) for one in ready]
+        self.chosen, self.all_chosen = each[0], set(each)
         self.versions: dict[str, str] = ready[0]["versions"]
+        self.candidates: list[Message] = ready[0]["candidates"]
 
     def engine_fps(self, seconds: float) -> float:
         """Prepared batches through all devices: frames a second, summed."""

@@ -17,7 +17,8 @@ from worker.bench import usage
 from worker.bench.flow import Flow, Probe, flow_of
 from worker.bench.frames import read_frames
 from worker.bench.stopping import pause
-from worker.bench.talk import Talker
+from worker.bench.talk import Talker, end_group
+from worker.bench.variants import Variant
 from worker.demo.processes import Processes
 from worker.demo.run import free_port
 from worker.devices import parse_devices
@@ -46,10 +47,15 @@ _SECONDS_IN_QUEUE = 0.3  # more than a camera pauses at a full queue
 
 
 class _Commands(Processes):
-    """Knows its processes by their ids too."""
+    """Knows its processes by their ids too, and leaves nothing of them."""
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
+
+    def stop(self, name: str, patience_s: float = 30.0) -> None:
+        leader = self.pid(name)
+        super().stop(name, patience_s)
+        end_group(leader)
 
 
 @contextmanager
@@ -98,8 +104,12 @@ class Line:
         self._client = connect(settings)
         self._workers = len(parse_devices(settings.devices))
 
-    def start(self, shape: str) -> dict[str, float]:
-        """Start `run` with a frame waiting; seconds until all workers are ready, and until the first verdict."""
+    def start(self, shape: str, expected: set[Variant]) -> dict[str, float]:
+        """Start `run` with a frame waiting; seconds until all workers are ready, and until the first verdict.
+
+        Raises:
+            LineError: a worker chose another engine than those expected: there would be nothing to compare.
+        """
         with closing(FramePublisher(self._settings)) as publisher:
             publisher.publish(read_frames(self._frames, shape)[0])
         began, began_ns = time.monotonic(), time.time_ns()
@@ -109,6 +119,10 @@ class Line:
         tail = Tail(self._client, self._keys.results, result_from_fields, "0-0")
         first: list[Result] = []
         self._wait_until(lambda: first.extend(tail.read(1)) or first, "the first verdict")  # type: ignore[func-returns-value]
+        chosen = Variant(first[0].engine, first[0].precision)
+        if chosen not in expected:
+            chosen_alone = " or ".join(map(str, expected))
+            raise LineError(f"a worker chose {chosen}, not {chosen_alone} as the engine alone: name one of them")
         return {"ready": round(ready_s, 2), "first_verdict": round((entry_time_ns(first[0].id) - began_ns) / 1e9, 2)}
 
     def measure(self, shape: str, seconds: float, engine_fps: float, fps: float = 0.0) -> Flow:

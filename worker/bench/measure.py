@@ -16,7 +16,7 @@ from worker.bench.flow import Flow
 from worker.bench.frames import Shape
 from worker.bench.line import Line, Load, open_line
 from worker.bench.usage import cpu_model
-from worker.bench.variants import Variant, flags
+from worker.bench.variants import Variant
 from worker.demo.observer import percentile
 from worker.errors import LineError
 
@@ -55,17 +55,17 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A variant's rows, one a shape of frames, and the versions of what ran it."""
+    """A variant's rows, one a shape of frames; the versions of what ran it; what there was to choose from, each with an
+    engine, a precision, and why it was refused, if it was."""
 
     chosen: Variant
     rows: list[Row]
     versions: dict[str, str]
+    candidates: list[Row]
 
 
-def measure(
-    plan: Plan, variant: Variant, paddlex_fps: float | None, *, is_main: bool, known: set[Variant]
-) -> Found | None:
-    """All figures of a variant, or None where what it chose is `known`.
+def measure(plan: Plan, variant: Variant, paddlex_fps: float | None, *, is_main: bool, known: set[Variant]) -> Found:
+    """All figures of a variant; no rows where what it chose is `known`.
 
     Args:
         paddlex_fps: what was measured beside the main variant; only that one measures it.
@@ -74,17 +74,17 @@ def measure(
     Raises:
         LineError: this variant is not to be had here, or a process ended.
     """
-    wanted = plan.flags | flags(variant)
+    wanted = plan.flags | variant.flags
     first = plan.shapes[0].name
     with ExitStack() as stack:
         plan.tell(f"{variant}: loading")
         crew = stack.enter_context(open_crew(plan.load(wanted), plan.frames, plan.folder, plan.stop))
         if crew.chosen in known:
-            return None
+            return Found(crew.chosen, [], {}, crew.candidates)
         python = plan.paddlex if is_main else None
         paddlex = stack.enter_context(open_paddlex(python, plan.model, plan.frames / first, plan.folder, plan.stop))
         line = stack.enter_context(open_line(plan.load, wanted, plan.frames, plan.folder, plan.stop))
-        start = line.start(first)
+        start = line.start(first, crew.all_chosen)
         plan.tell(
             f"{crew.chosen}: ready after {start['ready']:.1f} s, first verdict after {start['first_verdict']:.1f} s"
         )
@@ -97,7 +97,7 @@ def measure(
         for row in rows:
             row |= {"rss_mb": line.memory(), "start_s": start}
         versions = {"redis": line.redis_version()} | crew.versions | (paddlex.versions if paddlex else {})
-    return Found(crew.chosen, rows, versions)
+    return Found(crew.chosen, rows, versions, crew.candidates)
 
 
 def _take_turns(plan: Plan, crew: Crew, line: Line, paddlex: PaddleX | None) -> dict[str, Turns]:

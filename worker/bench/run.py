@@ -17,7 +17,7 @@ from worker import __version__
 from worker.bench.frames import parse_shapes, write_frames
 from worker.bench.line import Load
 from worker.bench.measure import Found, Plan, measure
-from worker.bench.variants import ALL, Variant, available, flags, parse_variants
+from worker.bench.variants import ALL, AUTO, Variant, parse_variants
 from worker.demo import MODEL
 from worker.devices import check_cores, parse_devices
 from worker.errors import LineError, SettingsError
@@ -33,11 +33,11 @@ TOP = (
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """As the command has them; `loads` in percent, `images` and `paddlex` None where not given."""
+    """As the command has them; `loads` in percent; None where not given."""
 
     model: Path | None = None
     devices: str | None = None
-    variants: str = "auto"
+    variants: str | None = None
     images: Path | None = None
     shapes: str = "1024,model"
     frames: int = 64
@@ -59,76 +59,97 @@ def run_bench(options: BenchOptions, load: Load, tell: Callable[[str], None], st
         LineError: a process ended before its time, with its log's last lines.
         KeyboardInterrupt: `stop` was set; what was started is ended.
     """
-    loads, variants = _parse_loads(options.loads), parse_variants(options.variants)
-    given = {"model": options.model and str(options.model), "devices": options.devices}
-    settings = load(given)
-    model = settings.model or MODEL
-    decided = {"model": str(model.resolve()), "devices": settings.devices}
+    busy = os.getloadavg()[0]
+    settings = load({"model": options.model and str(options.model), "devices": options.devices})
+    decided = {"model": str((settings.model or MODEL).resolve()), "devices": settings.devices}
+    settings = load(decided)
+    variants, loads = _variants(options, settings), _parse_loads(options.loads)
     for variant in variants:
-        if variant.engine != ALL:
-            settings = load(decided | flags(variant))  # so that a wrong one is told before anything is measured
+        if variant != ALL:
+            load(decided | variant.flags)  # so that a wrong one is told before anything is measured
     for device in parse_devices(settings.devices):
         check_cores(device)
-    shapes = parse_shapes(options.shapes, load_bundle(model).transforms.size)
-    busy = os.getloadavg()[0]
+    bundle = load_bundle(Path(decided["model"]))
+    shapes = parse_shapes(options.shapes, bundle.transforms.size)
     with tempfile.TemporaryDirectory(prefix="line-worker-bench-") as scratch:
         folder = Path(scratch)
         count = write_frames(folder / "frames", shapes, options.images, options.frames, settings.limits)
         tell(f"{count} frames of {' and '.join('{}×{}'.format(*shape.size) for shape in shapes)} pixels")
         plan = Plan(
-            load, decided, model, shapes, folder / "frames", folder, options.seconds, options.rounds, loads,
+            load, decided, bundle.folder, shapes, folder / "frames", folder, options.seconds, options.rounds, loads,
             options.paddlex, stop, tell,
         )  # fmt: skip
-        found, refused = _measure_all(plan, variants, settings)
-    rows = [row for one in found for row in one.rows]
-    conditions = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "load_average_before": round(busy, 2),
-        "model": load_bundle(model).identity,
+        measuring = _Measuring(plan)
+        for variant in variants:
+            measuring.take(variant)
+    conditions = {"load_average_before": round(busy, 2), "model": bundle.identity, "pictures": count}
+    conditions |= {"shapes": {shape.name: "{}x{}".format(*shape.size) for shape in shapes}}
+    return _report(measuring, conditions | _conditions(options, settings))
+
+
+class _Measuring:
+    """Measures variant after variant. The first is the main one and must run; what is not to be had of the others is
+    kept in `refused`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.found: list[Found] = []
+        self.refused: list[dict[str, str]] = []
+
+    def take(self, variant: Variant) -> None:
+        """Measure one; for `all` what `auto` chooses, and then every other that it could have chosen."""
+        found = self._measure(AUTO if variant == ALL else variant)
+        if variant != ALL or found is None:
+            return
+        for one in found.candidates:
+            candidate = Variant(one["engine"], one["precision"])
+            if one["refused"]:
+                self._refuse(candidate, one["refused"])
+            elif candidate not in self._known():
+                self._measure(candidate)
+
+    def _measure(self, variant: Variant) -> Found | None:
+        main = self.found[0] if self.found else None
+        paddlex_fps = main.rows[0]["paddlex_fps"] if main else None
+        try:
+            found = measure(self._plan, variant, paddlex_fps, is_main=main is None, known=self._known())
+        except LineError as error:
+            if main is None:
+                raise
+            self._refuse(variant, str(error))
+            return None
+        self.found.append(found)
+        return found
+
+    def _known(self) -> set[Variant]:
+        return {one.chosen for one in self.found}
+
+    def _refuse(self, variant: Variant, why: str) -> None:
+        self.refused.append({"engine": variant.engine, "precision": variant.precision, "why": why})
+        self._plan.tell(f"{variant}: {why}")
+
+
+def _report(measuring: _Measuring, conditions: dict[str, Any]) -> dict[str, Any]:
+    """The main variant's figures first, then what they hold for, then every row."""
+    rows = [row for one in measuring.found for row in one.rows]
+    report = {name: rows[0][name] for name in TOP} | {"versions": _versions(measuring.found)}
+    return report | {"conditions": conditions, "variants": rows, "refused": measuring.refused}
+
+
+def _conditions(options: BenchOptions, settings: Settings) -> dict[str, Any]:
+    return {
+        "images": str(options.images) if options.images else "generated",
         "devices": settings.devices,
         "max_batch": settings.batch.max_batch,
         "max_wait_ms": settings.batch.max_wait_ms,
         "seconds": options.seconds,
         "rounds": options.rounds,
-        "pictures": count,
-        "images": str(options.images) if options.images else "generated",
-        "shapes": {shape.name: "{}x{}".format(*shape.size) for shape in shapes},
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    return (
-        {name: rows[0][name] for name in TOP}
-        | {"versions": _versions(found), "conditions": conditions, "variants": rows, "refused": refused}
-    )  # fmt: skip
 
 
-def _measure_all(plan: Plan, variants: list[Variant], settings: Settings) -> tuple[list[Found], list[dict[str, str]]]:
-    """The first variant is the main one and must run; what is not to be had of the others is told."""
-    found: list[Found] = []
-    refused = []
-    for variant in _expanded(plan, variants, settings):
-        known = {one.chosen for one in found}
-        paddlex_fps = found[0].rows[0]["paddlex_fps"] if found else None
-        try:
-            measured = measure(plan, variant, paddlex_fps, is_main=not found, known=known)
-        except LineError as error:
-            if not found:
-                raise
-            refused.append({"variant": str(variant), "why": str(error)})
-            plan.tell(f"{variant}: {error}")
-        else:
-            found += [measured] if measured else []
-    return found, refused
-
-
-def _expanded(plan: Plan, variants: list[Variant], settings: Settings) -> list[Variant]:
-    """`all` becomes what `auto` chooses, and every other that is to be had."""
-    expanded: list[Variant] = []
-    for variant in variants:
-        if variant.engine == ALL:
-            device = parse_devices(settings.devices)[0]
-            expanded += parse_variants("auto") + available(settings, device, plan.folder, plan.stop)
-        else:
-            expanded.append(variant)
-    return list(dict.fromkeys(expanded))
+def _variants(options: BenchOptions, settings: Settings) -> list[Variant]:
+    return parse_variants(options.variants) if options.variants else [Variant(settings.engine, settings.precision)]
 
 
 def _parse_loads(text: str) -> list[int]:

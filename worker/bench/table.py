@@ -28,7 +28,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     """The figures, most important first."""
     console.print(_rates(report["variants"]))
     for one in report["refused"]:
-        console.print(f"not measured: {one['variant']}: {one['why']}", highlight=False)
+        console.print(f"not measured: {one['engine']}:{one['precision']}: {one['why']}", highlight=False)
     if any(row["camera_was_the_limit"] for row in report["variants"]):
         console.print("[yellow]the camera did not keep the queue filled: the pipeline may be faster than measured[/]")
     if (share := max(row["cpu"]["others_share"] for row in report["variants"])) > _FOREIGN:
@@ -70,8 +70,8 @@ def _rates(rows: list[dict[str, Any]]) -> Table:
 
 
 def _latencies(latency: dict[str, Any]) -> Table:
-    table = _table("publish to verdict, ms", "load")
-    for name in ("frames/s", "p50", "p99"):
+    table = _table("publish to verdict", "load")
+    for name in ("frames/s", "p50 ms", "p99 ms"):
         table.add_column(name, justify="right", no_wrap=True)
     for point in latency["curve"]:
         table.add_row(f"{point['load']} %", f"{point['fps']:.1f}", f"{point['p50']:.0f}", f"{point['p99']:.0f}")

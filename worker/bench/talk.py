@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,6 +52,12 @@ def serve(begin: Callable[[Message], tuple[Message, Answer]]) -> None:
     except LineError as error:
         say({"error": str(error), "exit_code": error.exit_code})
     os._exit(0)
+
+
+def end_group(leader: int) -> None:
+    """Kill a process and whatever it has started and left behind, as a framework may."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 class Talker:
@@ -120,11 +128,10 @@ class Talker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_group(self._process.pid)
+        self._process.wait()
 
     def _tail(self) -> str:
         return self._log.read_text(errors="replace")[-_SHOWN:]

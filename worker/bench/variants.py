@@ -1,31 +1,24 @@
-"""Engines and precisions: what there is to choose from, and how a choice is handed on."""
+"""Engines and precisions: what can be asked for, and how the model is opened with what was chosen."""
 
 from __future__ import annotations
 
-import sys
-import threading
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
+from typing import Any
 
-from worker.bench.talk import Answer, Message, Talker, serve
-from worker.devices import Device, child_environment, parse_devices
+from worker.devices import Device, child_environment
 from worker.errors import SettingsError
-from worker.inference import engines
 from worker.inference.bundle import load_bundle
+from worker.inference.engines import open_engine
 from worker.inference.predictor import Predictor
+from worker.inference.selection.choose import choose
 from worker.runtime.openmp import with_openmp
-from worker.settings import Settings, from_json, inherited_environment, to_json
-
-AUTO = "auto"
-ALL = "all"
-_ONLY = "fp32"  # the precision of an engine that has but one
-_LISTED_WITHIN_S = 120.0
+from worker.settings import Settings, inherited_environment
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """An engine with a precision; each may be `auto`."""
+    """An engine with a precision, as the settings have them."""
 
     engine: str
     precision: str
@@ -33,69 +26,41 @@ class Variant:
     def __str__(self) -> str:
         return f"{self.engine}:{self.precision}"
 
+    @property
+    def flags(self) -> dict[str, str]:
+        """The settings that ask for it, by their names."""
+        return {"engine": self.engine, "precision": self.precision}
+
+
+AUTO = Variant("auto", "auto")
+ALL = Variant("all", "all")
+
 
 def parse_variants(text: str) -> list[Variant]:
-    """`auto`, `all`, and `ENGINE:PRECISION` parted by commas; `all` stays as a variant of that name.
+    """`auto`, `all`, and `ENGINE:PRECISION` parted by commas; whether there is such an engine the settings say.
 
     Raises:
         SettingsError: it is none of these.
     """
+    short = {variant.engine: variant for variant in (AUTO, ALL)}
     variants = []
     for one in text.replace(" ", "").split(","):
-        engine, colon, precision = one.partition(":")
-        if one not in (AUTO, ALL) and not (engine and colon and precision):
+        engine, _, precision = one.partition(":")
+        if one not in short and not (engine and precision):
             raise SettingsError(f"--variants: {one!r} is none of auto, all and ENGINE:PRECISION, as in openvino:fp32")
-        variants.append(Variant(engine, precision or one))
+        variants.append(short.get(one) or Variant(engine, precision))
     return variants
 
 
-def flags(variant: Variant) -> dict[str, str]:
-    """The settings that ask for it, by their names.
-
-    Raises:
-        SettingsError: there is no choice of precisions here.
-    """
-    if "precision" in Settings.model_fields:
-        return {"engine": variant.engine, "precision": variant.precision}
-    if variant.precision not in (AUTO, _ONLY):
-        raise SettingsError(f"--variants: {variant}: the only precision here is {_ONLY}")
-    return {} if variant.engine == AUTO else {"engine": variant.engine}
-
-
-def open_predictor(settings: Settings, device: Device) -> Predictor:
-    """The model on the device, as a worker opens it."""
+def open_predictor(settings: Settings, device: Device) -> tuple[Predictor, list[dict[str, Any]]]:
+    """The model on the device, as a worker opens it, and what there was to choose from: see `Candidate.figures`."""
     if settings.model is None:
         raise SettingsError("model: name a model folder with --model or LINE_MODEL")
-    known = signature(Predictor.open).parameters
-    wanted = {name: value for name, value in settings if name in known and name not in ("device", "threshold")}
-    return Predictor.open(settings.model, device, **wanted)
-
-
-def variant_of(predictor: Predictor) -> Variant:
-    """What was chosen."""
-    return Variant(predictor.engine.name, getattr(predictor.engine, "precision", _ONLY))
+    choice = choose(load_bundle(settings.model), device, settings)
+    engine = open_engine(choice.variant, choice.bundle, device)
+    return Predictor(choice.bundle, engine, settings.threshold), choice.as_dict()["candidates"]
 
 
 def environment_for(device: Device, folder: Path) -> dict[str, str]:
     """The environment of a process that loads a framework: a worker's own."""
     return with_openmp(child_environment(device, inherited_environment()), folder)
-
-
-def available(settings: Settings, device: Device, folder: Path, stop: threading.Event) -> list[Variant]:
-    """What can run the model on this device, asked in a process of its own, since that may load frameworks."""
-    command = [sys.executable, "-P", "-m", __name__]
-    with Talker("variants", command, environment_for(device, folder), folder, stop) as talker:
-        order = {"settings": to_json(settings), "device": str(device)}
-        return [Variant(*one) for one in talker.ask(order, _LISTED_WITHIN_S)["variants"]]
-
-
-def _list(order: Message) -> tuple[Message, Answer]:
-    settings = from_json(order["settings"])
-    assert settings.model is not None
-    find = getattr(engines, "available", None)
-    found = find(load_bundle(settings.model), parse_devices(order["device"])[0]) if find else [Variant("paddle", _ONLY)]
-    return {"variants": [(one.engine, one.precision) for one in found]}, lambda _: {}
-
-
-if __name__ == "__main__":
-    serve(_list)

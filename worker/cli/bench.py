@@ -29,13 +29,7 @@ Settings come from LINE_… and LINE_CONFIG, as for the other commands. Nothing 
 )
 @click.option("--model", type=_FOLDER, help="The model folder; also LINE_MODEL.  [default: the demo's]")
 @click.option("--devices", metavar="LIST", help="One worker each, as for `run`; also LINE_DEVICES.  [default: cpu]")
-@click.option(
-    "--variants",
-    default="auto",
-    show_default=True,
-    metavar="LIST",
-    help="auto, ENGINE:PRECISION …, or all; first: main.",
-)
+@click.option("--variants", metavar="LIST", help="ENGINE:PRECISION, auto, all; the first in full.  [default: as set]")
 @click.option("--images", type=_FOLDER, help="Folder of pictures.  [default: generated parts]")
 @click.option(
     "--frames",
@@ -56,7 +50,7 @@ def bench(
     *,
     model: Path | None,
     devices: str | None,
-    variants: str,
+    variants: str | None,
     images: Path | None,
     shapes: str,
     seconds: float,
