@@ -26,7 +26,7 @@ from stream_sides import (
     Done,
     Job,
     Side,
-    Window,
+    begin,
     consume_bare,
     consume_own,
     machine_cpu_s,
@@ -38,7 +38,6 @@ from stream_sides import (
 from worker.stream.embedded import EmbeddedRedis
 
 KINDS = {"bare": (publish_bare, consume_bare), "own": (publish_own, consume_own)}
-WARM_UP_S = 1.5  # with the start of the processes
 
 
 def main() -> None:
@@ -90,11 +89,10 @@ def run(options: argparse.Namespace, size: int, kind: str, *, profiled: bool = F
     """One round of one kind."""
     publish, consume = KINDS[kind]
     with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
-        window = Window.after(WARM_UP_S, options.seconds)
         settings = {"redis": {"url": server.url}, "queue": {"max_frames": MOST_WAITING, "max_bytes": 2**30}}
-        job = Job(settings, size, options.batch, window, profile=profiled)
+        job = Job(settings, size, options.batch, profile=profiled)
         sides = [Side(consume, job), Side(publish, job)]
-        window.wait_for_begin()
+        window = begin(sides, options.seconds)
         client.config_resetstat()
         server_cpu, machine_cpu = server_cpu_s(client), machine_cpu_s()
         window.wait_for_end()

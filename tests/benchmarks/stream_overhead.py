@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import redis
-from stream_sides import Batch, Job, Side, Window, server_cpu_s
+from stream_sides import Batch, Job, Side, begin, server_cpu_s
 
 from worker.capture.generated import GeneratedLine
 from worker.demo import MODEL
@@ -40,7 +40,6 @@ from worker.stream.embedded import EmbeddedRedis
 from worker.stream.publish import FramePublisher
 from worker.types import Frame, Image
 
-WARM_UP_S = 3.0
 PICTURES = 32
 
 
@@ -73,10 +72,9 @@ def measure(options: argparse.Namespace, url: str, client: redis.Redis) -> dict[
         settings.setdefault(section, {})[name] = json.loads(value)
     engine = SleepingEngine(options.engine_ms / 1e3)
     report = {"decode alone": decode_us(settings, options.side)}
-    window = Window.after(WARM_UP_S, options.seconds)
-    camera = Side(publish_pictures, Job(settings, options.side, 1, window))
+    camera = Side(publish_pictures, Job(settings, options.side, 1))
     with working(Settings(**settings), engine):
-        window.wait_for_begin()
+        window = begin([camera], options.seconds)
         server_cpu, threads, frames, batches = server_cpu_s(client), cpu_by_thread(), engine.frames, engine.batches
         window.wait_for_end()
         server_cpu, frames, batches = (
@@ -132,11 +130,9 @@ def decode_us(settings: dict[str, Any], side: int) -> float:
     return (time.process_time() - began) / rounds / len(frames) * 1e6
 
 
-def publish_pictures(job: Job) -> Batch:
+def publish_pictures(job: Job, stop: threading.Event) -> Batch:
     """A camera process: one frame after the other, as fast as there is room."""
-    publisher, data, stop = FramePublisher(job.line()), pictures(job.size), threading.Event()
-    threading.Thread(target=lambda: (job.window.wait_for_end(), stop.set()), daemon=True).start()
-    seq = 0
+    publisher, data, seq = FramePublisher(job.line()), pictures(job.size), 0
 
     def batch() -> int:
         nonlocal seq

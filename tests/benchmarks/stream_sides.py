@@ -14,7 +14,7 @@ import pstats
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +32,7 @@ from worker.stream.publish import FramePublisher
 from worker.types import Frame, Result, Verdict
 
 MOST_WAITING = 256  # frames: enough that nobody waits for the other side, few enough to fit into memory
+WARM_UP_S = 0.5
 LABEL_MAP = bytes(150)  # as many bytes as the PNG of an empty labelMap of 256×256 has
 
 
@@ -62,7 +63,6 @@ class Job:
     settings: dict[str, Any]
     size: int
     batch: int
-    window: Window
     name: str = "w1"
     engine_s: float = 0.0  # that a batch's engine sleeps
     profile: bool = False
@@ -85,8 +85,11 @@ class Done:
 Batch = Callable[[], int]
 """One batch; how many frames it was."""
 
+Make = Callable[[Job, threading.Event], Batch]
+"""Connects; the batches that it makes wait for nothing once the event is set."""
 
-def publish_bare(job: Job) -> Batch:
+
+def publish_bare(job: Job, stop: threading.Event) -> Batch:
     """XADD pipelined; an XLEN in each batch bounds the queue."""
     client, keys = bare_client(job), LineKeys(job.line().line)
     data = os.urandom(job.size)
@@ -97,7 +100,7 @@ def publish_bare(job: Job) -> Batch:
             pipeline.xadd(keys.frames, {"camera": "c1", "data": data})
         pipeline.xlen(keys.frames)
         waiting = pipeline.execute()[-1]
-        while waiting >= MOST_WAITING and time.monotonic() < job.window.end:
+        while waiting >= MOST_WAITING and not stop.is_set():
             time.sleep(0.001)
             waiting = client.xlen(keys.frames)
         return job.batch
@@ -105,7 +108,7 @@ def publish_bare(job: Job) -> Batch:
     return batch
 
 
-def consume_bare(job: Job) -> Batch:
+def consume_bare(job: Job, _stop: threading.Event) -> Batch:
     """XREADGROUP, then XACK and XDEL pipelined."""
     client, keys = bare_client(job), LineKeys(job.line().line)
     make_group(client, keys)
@@ -123,11 +126,10 @@ def consume_bare(job: Job) -> Batch:
     return batch
 
 
-def publish_own(job: Job) -> Batch:
+def publish_own(job: Job, stop: threading.Event) -> Batch:
     """Frames as a camera process publishes them, as many at once as a batch has."""
     publisher = FramePublisher(job.line())
-    data, seq, stop = os.urandom(job.size), 0, threading.Event()
-    threading.Thread(target=lambda: (job.window.wait_for_end(), stop.set()), daemon=True).start()
+    data, seq = os.urandom(job.size), 0
 
     def batch() -> int:
         nonlocal seq
@@ -138,7 +140,7 @@ def publish_own(job: Job) -> Batch:
     return batch
 
 
-def consume_own(job: Job) -> Batch:
+def consume_own(job: Job, _stop: threading.Event) -> Batch:
     """Frames as a worker reads and commits them, by a thread each; its engine costs nothing, or sleeps."""
     settings = job.line()
     keys = LineKeys(settings.line)
@@ -199,34 +201,55 @@ def machine_cpu_s() -> float:
 
 
 class Side:
-    """A process that does a job, batch by batch, until its window is over."""
+    """A process that does a job, batch by batch, until its window is over; see `begin`."""
 
-    def __init__(self, make: Callable[[Job], Batch], job: Job) -> None:
+    def __init__(self, make: Make, job: Job) -> None:
         spawn = multiprocessing.get_context("spawn")
-        self._told, telling = spawn.Pipe(duplex=False)
-        self._process = spawn.Process(target=_run, args=(make, job, telling), daemon=True)
+        self._pipe, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_run, args=(make, job, theirs), daemon=True)
         self._process.start()
+
+    def wait_until_ready(self) -> None:
+        self._pipe.recv()
+
+    def begin(self, window: Window) -> None:
+        self._pipe.send(window)
 
     def result(self) -> Done:
         """What it did; waits for its end."""
-        done: Done = self._told.recv()
+        done: Done = self._pipe.recv()
         self._process.join()
         return done
 
 
-def _run(make: Callable[[Job], Batch], job: Job, telling: Connection) -> None:
-    batch = make(job)
-    profiler = cProfile.Profile()
-    while time.monotonic() < job.window.begin:
+def begin(sides: Iterable[Side], seconds: float) -> Window:
+    """Have all begin together, once all have started: starting takes far more CPU than a frame."""
+    sides = list(sides)
+    for side in sides:
+        side.wait_until_ready()
+    window = Window.after(WARM_UP_S, seconds)
+    for side in sides:
+        side.begin(window)
+    window.wait_for_begin()
+    return window
+
+
+def _run(make: Make, job: Job, pipe: Connection) -> None:
+    stop, profiler = threading.Event(), cProfile.Profile()
+    batch = make(job, stop)
+    pipe.send("ready")
+    window: Window = pipe.recv()
+    threading.Thread(target=lambda: (window.wait_for_end(), stop.set()), daemon=True).start()
+    while time.monotonic() < window.begin:
         batch()
     if job.profile:
         profiler.enable()
     frames, began, cpu = 0, time.monotonic(), time.process_time()
-    while time.monotonic() < job.window.end:
+    while time.monotonic() < window.end:
         frames += batch()
     seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu
     profiler.disable()
-    telling.send(Done(frames, seconds, cpu_s, _hottest(profiler) if job.profile else ""))
+    pipe.send(Done(frames, seconds, cpu_s, _hottest(profiler) if job.profile else ""))
 
 
 def _hottest(profiler: cProfile.Profile) -> str:
