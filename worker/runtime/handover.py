@@ -96,15 +96,16 @@ class InHand:
         self._ids: set[str] = set()
         self._changed = threading.Condition()
 
-    def add(self, frame_id: str) -> None:
-        """Take a frame in hand."""
+    def add(self, *frame_ids: str) -> None:
+        """Take frames in hand."""
         with self._changed:
-            self._ids.add(frame_id)
+            self._ids.update(frame_ids)
 
-    def remove(self, frame_id: str) -> None:
-        """Let a frame go: it is ended, or left to be delivered again."""
+    def remove(self, *frame_ids: str) -> None:
+        """Let frames go, all at once, so that the reader reads as many anew: they are ended, or left to be delivered
+        again."""
         with self._changed:
-            self._ids.discard(frame_id)
+            self._ids.difference_update(frame_ids)
             self._changed.notify_all()
 
     def ids(self) -> list[str]:

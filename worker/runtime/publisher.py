@@ -70,8 +70,8 @@ class Publisher:
         started = time.perf_counter()
         committed = until_answered("publisher", lambda: self._try_to_commit(batch), self._stamp)
         commit_s = time.perf_counter() - started
+        self._in_hand.remove(*[item.frame if isinstance(item, Dead) else item.frame.id for item in batch])
         for outcome, here in committed:
-            self._in_hand.remove(outcome.result.frame if isinstance(outcome, Finished) else outcome.frame)
             if here:
                 self._measure(outcome, commit_s)
         self._progress.add_finished(len(batch))

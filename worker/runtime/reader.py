@@ -118,8 +118,9 @@ class Reader:
     def _keep_alive(self) -> None:
         """While a slow device makes this stage wait, its frames stay leased."""
         self._stamp()
-        with contextlib.suppress(StreamUnavailable):  # the next read will say so
-            self._renew()
+        if time.monotonic() >= min(self._show_up_at, self._renew_at):
+            with contextlib.suppress(StreamUnavailable):  # the next read will say so
+                self._renew()
 
     def _renew(self) -> None:
         """Be seen, and keep the frames in hand from being taken over, a few times in each lease."""
@@ -166,8 +167,7 @@ class Reader:
         return [delivery]
 
     def _take(self, deliveries: list[Delivery]) -> list[Delivery]:
-        for delivery in deliveries:
-            self._in_hand.add(delivery.id)
+        self._in_hand.add(*[delivery.id for delivery in deliveries])
         return deliveries
 
 
