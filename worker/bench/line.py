@@ -39,7 +39,7 @@ Load = Callable[[dict[str, Any]], Settings]
 
 _PATIENCE_S = 300.0
 _ANSWER_TIMEOUT_S = 30.0
-_SETTLE_S = 1.5  # before a window, so that queues stand as they will
+_SETTLE_S = 1.0  # before a window, so that queues stand as they will
 _TICK_S = 0.02
 _LEAST_BATCHES = 3  # a worker, in a window
 _BATCHES_IN_QUEUE = 5  # a worker: more than it can have in hand

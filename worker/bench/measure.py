@@ -21,7 +21,7 @@ from worker.demo.observer import percentile
 from worker.errors import LineError
 
 Row = dict[str, Any]
-_LOAD_WINDOWS = 2  # a load is looked at this many times as long: p99 takes frames
+_LOAD_WINDOWS = 4  # a load is looked at this many times as long: p99 takes frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ class BenchOptions:
     images: Path | None = None
     shapes: str = "1024,model"
     frames: int = 64
-    seconds: float = 6.0
-    rounds: int = 3
+    seconds: float = 3.0
+    rounds: int = 5
     loads: str = "25,50,75,90"
     paddlex: Path | None = None
 

@@ -39,11 +39,11 @@ Settings come from LINE_… and LINE_CONFIG, as for the other commands. Nothing 
     metavar="LIST",
     help="Sides in pixels, model: its own.",
 )
-@click.option("--seconds", type=click.FloatRange(0.2, 600), default=6.0, show_default=True, help="Of each measurement.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Figures are their medians.")
+@click.option("--seconds", type=click.FloatRange(0.2, 600), default=3.0, show_default=True, help="Of each measurement.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Figures are their medians.")
 @click.option("--loads", default="25,50,75,90", show_default=True, metavar="LIST", help="Percents of full load.")
 @click.option("--paddlex", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A Python with PaddleX.")
-@click.option("--quick", is_flag=True, help="One round of one second: whether it runs, not how fast.")
+@click.option("--quick", is_flag=True, help="One round of half a second: whether it runs, not how fast.")
 @click.option("--report", type=click.File("w", lazy=False), help="Write the figures to this file as JSON.")
 @click.option("--picture", type=click.File("wb", lazy=False), help="Draw stages and latencies to this file (PNG).")
 def bench(
@@ -80,7 +80,7 @@ def bench(
         model, devices, variants, images, shapes, seconds=seconds, rounds=rounds, loads=loads, paddlex=paddlex
     )
     if quick:
-        options = replace(options, seconds=1.0, rounds=1, loads="50,90", frames=16)
+        options = replace(options, seconds=0.5, rounds=1, loads="50,90", frames=16)
     found = run_bench(
         options,
         lambda flags: load(flags)[0],
