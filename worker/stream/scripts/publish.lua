@@ -94,6 +94,7 @@ while at <= #ARGV do
     local put = #answers == 0 and redis.call or redis.pcall
     local id = put('XADD', frames, '*', unpack(ARGV, first, at - 1))
     if id.err then break end
+    for i = first, at - 1 do ARGV[i] = false end -- so that Lua need not keep the images of a whole batch
     waiting, waiting_bytes, unbooked_bytes = waiting + 1, waiting_bytes + size, unbooked_bytes + size
     unbooked[#unbooked + 1] = id
     unbooked[#unbooked + 1] = size
