@@ -39,7 +39,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The tests' model with the graphs that other engines run."""
     folder = tmp_path_factory.mktemp("graphs")
     convert(models.bare_export(), folder / "inference.onnx")
-    np.savez(folder / "frames.npz", frames=generated((models.SIDE, models.SIDE)))
+    pictures = generated((models.SIDE, models.SIDE))
+    np.savez(folder / "frames.npz", learned=pictures[:24], others=pictures[24:])
     quantise(folder / "inference.onnx", folder / "frames.npz", folder / "inference.int8.onnx")
     return dataclasses.replace(
         load_bundle(models.bare_export()),

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from worker.errors import ImageError, SourceError
 from worker.inference.decode import decode
-from worker.inference.preprocess import Transforms, preprocess
+from worker.inference.preprocess import Transforms, preprocess, resized
 from worker.settings import LimitSettings
 from worker.types import Encoding, Frame, Image
 
@@ -31,7 +30,7 @@ class Samples:
 
     def __init__(self, images: Iterable[Image], transforms: Transforms) -> None:
         self.transforms = transforms
-        self.images = [_resized(image, transforms) for image in images]
+        self.images = [resized(image, transforms) for image in images]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,10 +89,3 @@ def digest(paths: Sequence[Path]) -> str:
     """sha256 over the files' own digests, whatever their names and order: says what a model was made of."""
     digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def _resized(image: Image, transforms: Transforms) -> Image:
-    if (image.shape[1], image.shape[0]) == transforms.size:
-        return image
-    resized = cv2.resize(image, transforms.size, interpolation=cv2.INTER_LINEAR)  # what `export` asks for
-    return np.asarray(resized, np.uint8)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from worker.inference.bundle import MANIFEST, Manifest, write_manifest
+from worker.inference.bundle import GOLDEN, MANIFEST, ONNX, ONNX_INT8, Manifest, write_manifest
 from worker.inference.health import Survey
+from worker.inference.optimise import optimise
 from worker.inference.predictor import Predictor
 from worker.inference.preprocess import Transforms
 from worker.training.calibrate import Calibration, calibrate
@@ -52,6 +53,8 @@ def make_bundle(
     (folder / MANIFEST).unlink(missing_ok=True)  # it speaks of the files that are about to be replaced
     export(network, folder, TRANSFORMS.map_shape, TRANSFORMS.mean, TRANSFORMS.std, half=True)
     calibration = calibrate(list(score(folder, kept_back.images)), false_reject_rate)
+    for file in (GOLDEN, ONNX, ONNX_INT8):
+        (folder / file).unlink(missing_ok=True)  # of an earlier model
     now = datetime.now(UTC)
     manifest = Manifest(
         name=name or folder.resolve().name,
@@ -64,6 +67,7 @@ def make_bundle(
         image_statistics=survey.statistics(with_size=not any_size),
     )
     write_manifest(folder, manifest)
+    optimise(folder, samples.images, kept_back.images)
     return calibration
 
 

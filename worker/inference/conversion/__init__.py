@@ -43,7 +43,8 @@ def quantise(graph: Path, frames: Path, output: Path) -> None:
     """Write the ONNX `graph` with its convolutions in int8 to `output`, in one step.
 
     Args:
-        frames: a .npz whose `frames` are good frames of the graph's size, N×h×w×3 uint8, to take the ranges from.
+        frames: a .npz with good frames of the graph's size, N×h×w×3 uint8: `learned` to take the ranges from, and
+            `others` to correct the scores by.
 
     Raises:
         SettingsError: the quantiser is not installed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ from worker.inference.bundle import Bundle
 from worker.inference.engines.shape import checked_maps
 from worker.types import Image
 
+# At import it would send a usage event to a server outside, from a forked child that can hang with this process' locks.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 try:
     import openvino
 except ImportError as error:
     raise DeviceError(f"OpenVINO cannot be loaded: {error}; pip install 'line-worker[openvino]'") from error
 
 # What it is told to compute in, and what the processor must be able to for that to be any use. An int8 graph says
-# itself what is quantised; the rest of it stays in float.
-_HINTS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16"), "int8": ("f32", "INT8")}
+# itself what is quantised; the rest of it is computed in bf16 where the processor has that.
+_HINTS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16"), "int8": ("bf16", "INT8")}
 
 
 class OpenvinoEngine:
@@ -33,8 +37,11 @@ class OpenvinoEngine:
         self.precision = precision
         core = openvino.Core()
         hint, capability = _HINTS[precision]
-        if capability not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if capability not in has:
             raise DeviceError(f"device {device}: this processor has no {precision}")
+        if hint == "bf16" and "BF16" not in has:
+            hint = "f32"
         options = {
             "PERFORMANCE_HINT": "LATENCY",  # one call of the device at a time, on all its cores
             "INFERENCE_PRECISION_HINT": hint,

@@ -65,10 +65,14 @@ def generated(size: tuple[int, int], count: int = KEPT) -> Frames:
     return np.asarray(np.clip(cells[:, rows][:, :, columns] + grain, 0, 255), np.uint8)
 
 
-def spread(images: Sequence[Frames]) -> Frames:
-    """At most KEPT of these frames, from all over the sequence."""
-    places = np.unique(np.linspace(0, len(images) - 1, min(KEPT, len(images))).round().astype(int))
-    return np.stack([images[place] for place in places])
+def spread(images: Sequence[Frames], count: int = KEPT) -> Frames:
+    """At most so many of these frames, from all over the sequence, stacked."""
+    return np.stack([images[place] for place in places(len(images), count)])
+
+
+def places(length: int, count: int) -> list[int]:
+    """At most `count` places in a sequence of this length, as evenly spaced as can be."""
+    return sorted({round(place) for place in np.linspace(0, length - 1, min(count, length)).tolist()})
 
 
 def write_golden(file: Path, frames: Frames, score: Callable[[Frames], npt.NDArray[np.float64]]) -> None:

@@ -1,0 +1,59 @@
+"""Adds to a model folder what makes it run fast elsewhere: golden frames, the ONNX graph, and that graph in int8."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from worker.devices import Device
+from worker.inference.bundle import GOLDEN, ONNX, ONNX_INT8, Manifest, load_bundle, read_manifest, write_manifest
+from worker.inference.conversion import can_convert, can_quantise, convert, quantise
+from worker.inference.engines import REFERENCE, open_engine
+from worker.inference.preprocess import resized
+from worker.inference.selection.golden import spread, write_golden
+from worker.inference.selection.measure import score
+from worker.types import Image
+
+_RANGES_FROM = 64  # photographs that the int8 ranges are taken from at most
+
+
+def optimise(folder: Path, learned: Sequence[Image] = (), held_out: Sequence[Image] = ()) -> list[str]:
+    """Write what can be made here into a model folder, and vouch for it in `bundle.json`.
+
+    A bare export gets a `bundle.json`. What cannot be made stays as it was.
+
+    Args:
+        learned: good photographs, H×W×3 RGB uint8, of any sizes, whose ranges the int8 graph is made for.
+        held_out: others. Half of them become golden frames, the other half correct the int8 graph's scores, so that it
+            is not judged by what it was made from.
+
+    Returns:
+        The names of the files that were written.
+
+    Raises:
+        BundleError: the folder is no model, or the converter cannot take its graph.
+    """
+    bundle = load_bundle(folder)
+    learned = [resized(image, bundle.transforms) for image in learned]
+    held_out = [resized(image, bundle.transforms) for image in held_out]
+    manifest = read_manifest(folder) or Manifest(name=folder.resolve().name)
+    written = []
+    if held_out:
+        engine = open_engine(REFERENCE, bundle, Device("cpu"))
+        write_golden(folder / GOLDEN, spread(held_out[::2]), lambda frames: score(engine, frames))
+        written.append(GOLDEN)
+    if can_convert():
+        convert(folder, folder / ONNX)
+        written.append(ONNX)
+    if learned and can_quantise():
+        with tempfile.TemporaryDirectory() as scratch:
+            ranges = Path(scratch) / "ranges.npz"
+            others = held_out[1::2] or held_out or learned
+            np.savez(ranges, learned=spread(learned, _RANGES_FROM), others=spread(others))
+            quantise(folder / ONNX, ranges, folder / ONNX_INT8)
+        written.append(ONNX_INT8)
+    write_manifest(folder, manifest)
+    return written
