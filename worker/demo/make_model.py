@@ -74,6 +74,7 @@ def main(output: Path, teacher: Path, steps: int) -> None:
         name="demo-flange",
         version="1",
         any_size=True,  # people show it pictures of their own
+        graphs=False,  # 28 MB that the first start makes by itself
         progress=_tell("student"),
     )
     click.echo(f"threshold {calibration.threshold:.5g} from {calibration.statistics}")

@@ -20,7 +20,9 @@ from worker.types import Image
 _RANGES_FROM = 64  # photographs that the int8 ranges are taken from at most
 
 
-def optimise(folder: Path, learned: Sequence[Image] = (), held_out: Sequence[Image] = ()) -> list[str]:
+def optimise(
+    folder: Path, learned: Sequence[Image] = (), held_out: Sequence[Image] = (), *, graphs: bool = True
+) -> list[str]:
     """Write what can be made here into a model folder, and vouch for it in `bundle.json`.
 
     A bare export gets a `bundle.json`. What cannot be made stays as it was.
@@ -29,6 +31,7 @@ def optimise(folder: Path, learned: Sequence[Image] = (), held_out: Sequence[Ima
         learned: good photographs, H×W×3 RGB uint8, of any sizes, whose ranges the int8 graph is made for.
         held_out: others. Half of them become golden frames, the other half correct the int8 graph's scores, so that it
             is not judged by what it was made from.
+        graphs: False for golden frames alone.
 
     Returns:
         The names of the files that were written.
@@ -45,10 +48,10 @@ def optimise(folder: Path, learned: Sequence[Image] = (), held_out: Sequence[Ima
         engine = open_engine(REFERENCE, bundle, Device("cpu"))
         write_golden(folder / GOLDEN, spread(held_out[::2]), lambda frames: score(engine, frames))
         written.append(GOLDEN)
-    if can_convert():
+    if graphs and can_convert():
         convert(folder, folder / ONNX)
         written.append(ONNX)
-    if learned and can_quantise():
+    if graphs and learned and can_quantise():
         with tempfile.TemporaryDirectory() as scratch:
             ranges = Path(scratch) / "ranges.npz"
             others = held_out[1::2] or held_out or learned

@@ -35,6 +35,7 @@ def make_bundle(
     name: str = "",
     version: str = "",
     any_size: bool = False,
+    graphs: bool = True,
     progress: Progress | None = None,
 ) -> Calibration:
     """Fit a model on `good` images (H×W×3 RGB uint8), calibrate it on `held_out` ones, write it to `folder`.
@@ -44,6 +45,7 @@ def make_bundle(
 
     Args:
         teacher: folded weights; None draws a random teacher by the recipe's seed.
+        graphs: write the graphs of other engines too, as far as their converters are installed.
         any_size: do not record that all photographs had one size: frames of any shape are welcome.
     """
     survey = Survey()
@@ -67,7 +69,7 @@ def make_bundle(
         image_statistics=survey.statistics(with_size=not any_size),
     )
     write_manifest(folder, manifest)
-    optimise(folder, samples.images, kept_back.images)
+    optimise(folder, samples.images, kept_back.images, graphs=graphs)
     return calibration
 
 
