@@ -95,7 +95,9 @@ class WorkSettings(Section):
     drain_timeout_s: float = Field(20.0, ge=0, description="on SIGTERM, kill workers that have not left after")
     max_restarts: int = Field(5, ge=1, description="deaths in a row without a finished frame: a crash loop")
     backoff_s: float = Field(0.5, ge=0, le=60, description="first pause before a restart; doubles up to 30 s")
-    decode_threads: int = Field(2, ge=1, le=64, description="threads that decode and preprocess")
+    decode_threads: int = Field(
+        0, ge=0, le=64, description="threads that decode and preprocess; 0: one a core of the device, at most 8"
+    )
 
 
 class KeepSettings(Section):
@@ -207,9 +209,8 @@ class Settings(BaseSettings):
         "auto", description="what the engine computes in; auto: the fastest here that passes the gate"
     )
     gate: GateSettings = GateSettings()
-    cache: Path = Field(
-        default_factory=lambda: platformdirs.user_cache_path("line-worker"),
-        description="folder for what is made and measured for this machine; default: the user's cache folder",
+    cache: Path | None = Field(
+        None, description="folder for what is made and measured for this machine; none: the user's cache folder"
     )
     redis: RedisSettings = RedisSettings()
     batch: BatchSettings = BatchSettings()
@@ -221,6 +222,11 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def cache_folder(self) -> Path:
+        """`cache`, or the place that this system has for it."""
+        return self.cache or platformdirs.user_cache_path("line-worker")
 
     @field_validator("devices")
     @classmethod

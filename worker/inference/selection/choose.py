@@ -84,7 +84,7 @@ def look_at_all(bundle: Bundle, device: Device, settings: Settings) -> tuple[Bun
     """Every variant that the settings allow, the most exact first, and the bundle with the graphs made for them."""
     if settings.engine == REFERENCE.engine and settings.precision == REFERENCE.precision and bundle.golden is None:
         return bundle, [Candidate(REFERENCE, math.nan, None, "")]  # there is nothing to hold it against but itself
-    with EngineCache.opened(settings.cache, bundle, device, settings.batch.max_batch) as cache:
+    with EngineCache.opened(settings.cache_folder, bundle, device, settings.batch.max_batch) as cache:
         bundle = cache.bundle_with_graphs(needed=settings.engine != REFERENCE.engine)
         measured = [cache.measured(variant) for variant in _allowed(bundle, device, settings)]
         reference = read_golden(bundle).scores
