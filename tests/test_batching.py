@@ -20,6 +20,7 @@ class Arrivals:
     now: float = 0.0
     taken: int = 0
     waits: list[float] = field(default_factory=list)
+    on_their_way: bool = True
 
     def get(self, timeout_s: float) -> int | None:
         self.waits.append(timeout_s)
@@ -31,7 +32,7 @@ class Arrivals:
         return None
 
     def collect(self, max_batch: int, max_wait_s: float) -> list[int]:
-        return collect(self.get, max_batch, max_wait_s, IDLE_S, lambda: self.now)
+        return collect(self.get, lambda: self.on_their_way, max_batch, max_wait_s, IDLE_S, lambda: self.now)
 
 
 def test_a_full_batch_closes_at_once() -> None:
@@ -90,3 +91,19 @@ def test_order_is_kept_nothing_is_lost_and_no_first_item_waits_too_long(
         seen += batch
     assert seen == list(range(len(times)))
     assert all(wait >= 0 for wait in line.waits)
+
+
+def test_nobody_waits_for_what_is_not_on_its_way() -> None:
+    line = Arrivals([0.0, 0.0, 0.01], on_their_way=False)
+    assert line.collect(max_batch=8, max_wait_s=1) == [0, 1]
+    assert line.now == 0
+
+
+def test_the_wait_ends_once_the_last_one_is_ready() -> None:
+    line = Arrivals([0.0, 0.01, 5.0])
+
+    def on_their_way() -> bool:
+        return line.taken < 2
+
+    assert collect(line.get, on_their_way, 8, 1, IDLE_S, lambda: line.now) == [0, 1]
+    assert line.now < 0.02

@@ -99,7 +99,12 @@ class Worker:
         """One step of the device: collect a batch, infer it, hand it on."""
         self._progress.stamp("device")
         batch = collect(
-            self._prepared.get, self._batch.max_batch, self._batch.max_wait_ms / 1e3, _IDLE_S, time.monotonic
+            self._prepared.get,
+            lambda: self._reader.preparing > 0,
+            self._batch.max_batch,
+            self._batch.max_wait_ms / 1e3,
+            _IDLE_S,
+            time.monotonic,
         )
         if not batch:
             return

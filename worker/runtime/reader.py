@@ -64,6 +64,8 @@ class Reader:
         self._stamp = stamp
         self._recovering = True  # first of all what a dead predecessor of the same name left
         self._joined = False
+        self.preparing = 0
+        """Frames that were read and are not yet handed on."""
         self._sweep_at = 0.0
         self._renew_at = 0.0
         self._show_up_at = 0.0
@@ -80,7 +82,9 @@ class Reader:
                 except StreamUnavailable as error:
                     outage.wait(error, stop)
                     continue
+                self.preparing = len(deliveries)
                 self._hand_on(pool.map(self._prepare, deliveries))
+                self.preparing = 0
 
     def _hand_on(self, ready: Iterable[Ready]) -> None:
         """Pass frames on as they get ready, a few at a time, so that one look at their cameras serves them all."""
@@ -90,6 +94,7 @@ class Reader:
                     self._to_device.put(item, self._keep_alive)
                 else:
                     self._to_publisher.put([item], self._keep_alive)
+                self.preparing -= 1
 
     def _alive(self, ready: Iterable[Ready]) -> Iterator[Ready]:
         for item in ready:

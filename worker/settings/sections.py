@@ -41,10 +41,12 @@ Listed = Annotated[str, BeforeValidator(_join_list)]
 
 
 class BatchSettings(Section):
-    """Dynamic batching: a batch closes when full, or this long after its first frame."""
+    """Dynamic batching: a batch takes what is ready, and waits a little for what is being made ready."""
 
     max_batch: int = Field(8, ge=1, le=256, description="frames a device call at most")
-    max_wait_ms: float = Field(20.0, ge=0, le=10_000, description="wait for more, from the batch's first frame")
+    max_wait_ms: float = Field(
+        20.0, ge=0, le=10_000, description="wait for frames that are being decoded, from the first on"
+    )
 
 
 class GateSettings(Section):
