@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class Predictor:
             EngineError: the device failed.
         """
         return self.engine.run(np.stack(inputs))
+
+    def start(self, inputs: Sequence[npt.NDArray[Any]]) -> Callable[[], npt.NDArray[np.float32]]:
+        """The same, begun: see `Engine.start`."""
+        return self.engine.start(np.stack(inputs))
 
     def postprocess(self, anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int]) -> Prediction:
         """What a map says at the threshold in force."""

@@ -8,7 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NoReturn
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from worker.batching import collect
@@ -32,7 +37,16 @@ from worker.stream.keys import LineKeys
 log = structlog.get_logger()
 
 _IDLE_S = 0.5
-_BATCHES_IN_HAND = 3  # one being read, one in the device, one being published
+_BATCHES_IN_HAND = 4  # one being read, one in the device and one begun, one being published
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A batch in the device, since `started` (monotonic seconds); `maps` waits for its anomaly maps."""
+
+    batch: list[Prepared]
+    started: float
+    maps: Callable[[], npt.NDArray[np.float32]]
 
 
 class Worker:
@@ -59,6 +73,8 @@ class Worker:
         metrics.device_failures.labels(*self._labels)  # there from the start, so that a rate sees the first one
         self._stop = stop
         self._failure: BaseException | None = None
+        self._running: Running | None = None
+        self._busy_until = 0.0
         self._in_hand = InHand(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._prepared: HandOver[Prepared] = HandOver(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._ended: HandOver[list[Ending]] = HandOver(_BATCHES_IN_HAND)
@@ -81,8 +97,8 @@ class Worker:
         publisher = self._start("publisher", self._publisher.run)
         self._progress.mark_ready()
         log.info("worker ready")
-        while not (self._prepared.drained or self._failure):
-            self._inspect_batch()
+        while not ((self._prepared.drained and not self._running) or self._failure):
+            self._step()
             if not reader.is_alive():
                 self._prepared.closed.set()
         self._ended.closed.set()
@@ -95,40 +111,53 @@ class Worker:
         self._consumer.leave()
         log.info("worker drained")
 
-    def _inspect_batch(self) -> None:
-        """One step of the device: collect a batch, infer it, hand it on."""
+    def _step(self) -> None:
+        """One step of the device: begin a batch, then wait for the one before it and hand that on.
+
+        So the device has its next batch when it is done with one. Nothing is waited for while one is at work.
+        """
         self._progress.stamp("device")
         batch = collect(
             self._prepared.get,
             lambda: self._reader.preparing > 0,
             self._batch.max_batch,
-            self._batch.max_wait_ms / 1e3,
-            _IDLE_S,
+            0.0 if self._running else self._batch.max_wait_ms / 1e3,
+            0.0 if self._running else _IDLE_S,
             time.monotonic,
         )
-        if not batch:
-            return
+        before, self._running = self._running, self._begin(batch) if batch else None
+        if before:
+            self._end(before)
+
+    def _begin(self, batch: list[Prepared]) -> Running:
         started = time.monotonic()
         for item in batch:
             item.timings_ms["wait"] = (started - item.ready_at) * 1e3
-        inferred = self._infer(batch)
-        busy_s = time.monotonic() - started
+        try:
+            return Running(batch, started, self._predictor.start([item.input for item in batch]))
+        except EngineError as error:
+            return Running(batch, started, partial(_raise, error))
+
+    def _end(self, running: Running) -> None:
+        inferred = self._inferred(running)
+        now = time.monotonic()
+        busy_s, self._busy_until = now - max(running.started, self._busy_until), now
         self._progress.add_busy(busy_s)
         self._metrics.device_busy_seconds.labels(*self._labels).inc(busy_s)
-        self._metrics.batch_size.observe(len(batch))
+        self._metrics.batch_size.observe(len(running.batch))
         for done in inferred:
-            done.prepared.timings_ms["infer"] = busy_s * 1e3
+            done.prepared.timings_ms["infer"] = (now - running.started) * 1e3
         if inferred:
             self._ended.put([*inferred], lambda: self._progress.stamp("device"))
 
-    def _infer(self, batch: list[Prepared]) -> list[Inferred]:
-        """The batch by one device call; if that fails, frame by frame, so that a bad one harms only itself.
+    def _inferred(self, running: Running) -> list[Inferred]:
+        """The batch with its maps; if the device failed, frame by frame, so that a bad one harms only itself.
 
         A frame that fails alone stays pending: it is delivered again until `max_attempts`.
         """
+        batch = running.batch
         try:
-            maps = self._predictor.infer([item.input for item in batch])
-            return [Inferred(item, anomaly_map) for item, anomaly_map in zip(batch, maps, strict=True)]
+            return [Inferred(item, anomaly_map) for item, anomaly_map in zip(batch, running.maps(), strict=True)]
         except EngineError as error:
             self._metrics.device_failures.labels(*self._labels).inc()
             if len(batch) == 1:
@@ -136,7 +165,7 @@ class Worker:
                 self._in_hand.remove(batch[0].frame.id)
                 return []
             log.warning("batch failed in the device; trying each frame alone", size=len(batch), error=str(error))
-            return [done for item in batch for done in self._infer([item])]
+            return [done for item in batch for done in self._inferred(self._begin([item]))]
 
     def _start(self, name: str, run: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
@@ -152,3 +181,7 @@ class Worker:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         return thread
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -44,7 +44,7 @@ REFERENCE = Variant("paddle", "fp32")
 
 
 class Engine(Protocol):
-    """A loaded model on one device; `run` is used by one thread at a time, `encode` by any."""
+    """A loaded model on one device; `run` and `start` are used by one thread, `encode` by any."""
 
     name: str
     precision: str
@@ -64,6 +64,13 @@ class Engine(Protocol):
 
         Raises:
             EngineError: the device failed.
+        """
+        ...
+
+    def start(self, batch: npt.NDArray[Any]) -> Callable[[], npt.NDArray[np.float32]]:
+        """The same, begun: the call of what is returned waits for the maps, and raises as `run` does.
+
+        One batch more may be started before that, so that the device has work while the maps are fetched.
         """
         ...
 

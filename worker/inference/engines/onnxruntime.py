@@ -10,7 +10,7 @@ import numpy.typing as npt
 from worker.devices import Device, threads
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
-from worker.inference.engines.shape import checked_maps
+from worker.inference.engines.common import Synchronous, checked_maps
 from worker.types import Image
 
 try:
@@ -21,7 +21,7 @@ except ImportError as error:
 _ERRORS_ONLY = 3
 
 
-class OnnxruntimeEngine:
+class OnnxruntimeEngine(Synchronous):
     """See `Engine`. Takes N×h×w×3 uint8. On a GPU it is TensorRT where that is installed, which alone has fp16."""
 
     name = "onnxruntime"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from worker.devices import Device, threads
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
-from worker.inference.engines.shape import checked_maps
+from worker.inference.engines.common import Maps, checked_maps
 from worker.types import Image
 
 # At import it would send a usage event to a server outside, from a forked child that can hang with this process' locks.
@@ -29,6 +30,7 @@ _HINTS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP
 
 
 _MOST_STREAMS = 4
+_BATCHES_STARTED = 2
 _PIECES_A_STREAM = 2  # so that a stream that was held up leaves some of its work to the others
 
 
@@ -53,36 +55,50 @@ class OpenvinoEngine:
         graph, count = bundle.graph_for(precision), threads(device)
         streams = min(count, _MOST_STREAMS)
         self._together = _compiled(core, graph, hint, count, 1).create_infer_request()
-        self._apart = None
+        self._apart: list[list[Any]] = []
         if streams > 1:
             model = _compiled(core, graph, hint, count, streams)
-            self._apart = [model.create_infer_request() for _ in range(streams * _PIECES_A_STREAM)]
+            pieces = streams * _PIECES_A_STREAM
+            self._apart = [[model.create_infer_request() for _ in range(pieces)] for _ in range(_BATCHES_STARTED)]
+        self._unfinished = 0
 
     def encode(self, image: Image) -> npt.NDArray[Any]:
         """See `Engine.encode`: the frame itself."""
         return image
 
-    def run(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def run(self, batch: npt.NDArray[Any]) -> Maps:
         """See `Engine.run`."""
+        return self.start(batch)()
+
+    def start(self, batch: npt.NDArray[Any]) -> Callable[[], Maps]:
+        """See `Engine.start`."""
+        if not self._apart or (len(batch) == 1 and not self._unfinished):
+            requests = [self._together]
+        else:
+            requests = self._apart[0]
+            self._apart.append(self._apart.pop(0))
+        pieces = np.array_split(batch, min(len(batch), len(requests)))
+        running = list(zip(requests, pieces, strict=False))
+        self._unfinished += 1
         try:
-            maps = self._run_together(batch) if self._apart is None or len(batch) == 1 else self._run_apart(batch)
+            for request, piece in running:
+                request.start_async({0: piece}, share_inputs=True)
         except Exception as error:
-            raise EngineError(f"OpenVINO failed on a batch of {len(batch)}: {str(error)[:300]}") from error
+            self._unfinished -= 1
+            raise _failed(batch, error) from error
+        return lambda: self._finish(batch, [request for request, _ in running])
+
+    def _finish(self, batch: npt.NDArray[Any], requests: list[Any]) -> Maps:
+        self._unfinished -= 1
+        failures = [failure for request in requests if (failure := _awaited(request))]
+        if failures:
+            raise _failed(batch, failures[0]) from failures[0]
+        maps = np.concatenate([request.get_output_tensor(0).data for request in requests])
         return checked_maps(maps, len(batch), batch.shape[1:3])
 
-    def _run_together(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return np.asarray(self._together.infer({0: batch}, share_inputs=True)[0])
 
-    def _run_apart(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        assert self._apart
-        pieces = np.array_split(batch, min(len(batch), len(self._apart)))
-        running = list(zip(self._apart, pieces, strict=False))
-        for request, piece in running:
-            request.start_async({0: piece}, share_inputs=True)
-        failures = [failure for request, _ in running if (failure := _awaited(request))]
-        if failures:
-            raise failures[0]
-        return np.concatenate([request.get_output_tensor(0).data for request, _ in running])
+def _failed(batch: npt.NDArray[Any], error: Exception) -> EngineError:
+    return EngineError(f"OpenVINO failed on a batch of {len(batch)}: {str(error)[:300]}")
 
 
 def _awaited(request: Any) -> Exception | None:

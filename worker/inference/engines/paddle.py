@@ -13,7 +13,7 @@ import numpy.typing as npt
 from worker.devices import Device, threads
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
-from worker.inference.engines.shape import checked_maps
+from worker.inference.engines.common import Synchronous, checked_maps
 from worker.inference.preprocess import normalised
 from worker.types import Image
 
@@ -38,7 +38,7 @@ _GPU_MEMORY_MB = 256  # what the pool begins with; it grows
 _CALL_SIZES = (4, 2, 1)
 
 
-class PaddleEngine:
+class PaddleEngine(Synchronous):
     """See `Engine`. Takes N×3×h×w float32. Paddle 3.2.2 runs the whole graph in oneDNN, its upsampling included."""
 
     name = "paddle"
