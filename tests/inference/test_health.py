@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.lib.stride_tricks import sliding_window_view
 
 from worker.capture.generated import GOOD, GeneratedLine
 from worker.demo import MODEL
@@ -222,32 +225,127 @@ def test_any_picture_has_figures_and_a_verdict(image: Image) -> None:
     assert picture_digest(image) == picture_digest(image.copy())
 
 
-def plain_sharpness(image: Image) -> float:
-    """As it was first written, and as the figures in bundles were made."""
+def plain_sample(image: Image) -> Image:
     height, width = image.shape[:2]
     sample = cv2.resize(image, (min(width, 256), min(height, 256)), interpolation=cv2.INTER_NEAREST)
-    grey = cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY)
-    fine, coarse, slow = (cv2.boxFilter(grey, cv2.CV_32F, (side, side)) for side in (3, 9, 27))
-    return float((fine - coarse).std(dtype=np.float64) / ((grey - slow).std(dtype=np.float64) + 1))
+    return np.asarray(cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def plain_figures(image: Image) -> tuple[float, float, float]:
+    """As they are told, and as the figures in bundles were made."""
+    grey = plain_sample(image)
+    brightness = np.sort(grey, axis=None)[-1 - grey.size // 200] / 255
+    padded = np.pad(grey, [(0, max(0, 3 - side)) for side in grey.shape], mode="edge").astype(np.float64)
+    height, width = (side // 3 for side in padded.shape)
+    squares = padded[: 3 * height, : 3 * width].reshape(height, 3, width, 3)
+    fine = squares.mean(axis=(1, 3))
+
+    def around(side: int) -> npt.NDArray[np.float64]:
+        bordered = np.pad(fine, side // 2, mode="symmetric")
+        return np.asarray(sliding_window_view(bordered, (side, side)).mean(axis=(2, 3)))
+
+    detail = ((fine - around(3)) ** 2).mean()
+    everything = ((fine - around(9)) ** 2).mean() + ((squares - fine[:, None, :, None]) ** 2).mean()
+    return brightness, float((grey >= 250).mean()), float(np.sqrt(detail) / (np.sqrt(everything) + 1))
+
+
+def assert_plain(image: Image) -> None:
+    figures = measure(image)
+    brightness, blown_out, sharpness = plain_figures(image)
+    assert (figures.brightness, figures.blown_out) == (pytest.approx(brightness), pytest.approx(blown_out))
+    assert figures.sharpness == pytest.approx(sharpness, abs=1e-4)  # single precision
 
 
 @settings(max_examples=150, deadline=None)
 @given(pictures())
-def test_the_sharpness_is_that_of_which_bundles_keep_figures(image: Image) -> None:
-    assert measure(image).sharpness == pytest.approx(plain_sharpness(image), abs=1e-6)
+def test_the_figures_are_those_that_bundles_keep(image: Image) -> None:
+    assert_plain(image)
 
 
 @pytest.mark.parametrize("shape", [(256, 256), (700, 1021), (1, 3000), (3000, 1), (17, 300), (257, 2)])
 @pytest.mark.parametrize("kind", ["noise", "blurred", "extremes"])
-def test_the_sharpness_of_large_pictures_is_too(shape: tuple[int, int], kind: str) -> None:
+def test_the_figures_of_large_pictures_are_too(shape: tuple[int, int], kind: str) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (*shape, 3), dtype=np.uint8)
     image = {"noise": noise, "blurred": cv2.GaussianBlur(noise, (0, 0), 5), "extremes": (noise // 128) * 255}[kind]
-    assert measure(image).sharpness == pytest.approx(plain_sharpness(image), abs=1e-6)
+    assert_plain(image)
 
 
-def test_the_sharpness_of_the_demos_parts_is_too(parts: list[Image]) -> None:
+def test_the_figures_of_the_demos_parts_are_too(parts: list[Image]) -> None:
     for image in parts:
-        assert measure(image).sharpness == pytest.approx(plain_sharpness(image), abs=1e-6)
+        assert_plain(image)
+        assert_plain(image[::2, ::-1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(pictures(), st.floats(0.001, 1), st.floats(0.001, 1), st.floats(0.001, 1))
+def test_a_verdict_is_that_of_the_figures(image: Image, dark: float, blown_out: float, blurred: float) -> None:
+    figures = measure(image)
+    spoilt = {
+        "dark": figures.brightness < dark,
+        "blown_out": figures.blown_out > blown_out,
+        "blurred": figures.sharpness < blurred,
+    }
+    checks = ImageChecks(WatchSettings(dark=dark, blown_out=blown_out, blurred=blurred))
+    assert checks.problem(image).partition(":")[0] == next((word for word in spoilt if spoilt[word]), "")
+
+
+def test_a_picture_at_a_limit_is_good_and_beyond_it_is_not() -> None:
+    image = np.full((100, 200, 3), 40, np.uint8)
+    image.reshape(-1, 3)[:101] = 251  # 0.505 %
+    at = measure(image)
+    assert (at.brightness, at.blown_out) == (251 / 255, 101 / 20_000)
+    for setting, beyond in (("dark", 1e-9), ("blown_out", -1e-9), ("blurred", 1e-9)):
+        limit = {"dark": at.brightness, "blown_out": at.blown_out, "blurred": at.sharpness}[setting]
+        only = {"dark": 0.0, "blown_out": 0.0, "blurred": 0.0, "size": "off"}
+        assert ImageChecks(WatchSettings(**{**only, setting: limit})).problem(image) == ""
+        assert ImageChecks(WatchSettings(**{**only, setting: limit + beyond})).problem(image).startswith(setting)
+    image.reshape(-1, 3)[100] = 40  # 0.5 % may be brighter
+    assert measure(image).brightness == 40 / 255
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 249, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (64, 64), (300, 280)])
+def test_a_flat_picture_has_no_detail(level: int, shape: tuple[int, int]) -> None:
+    assert measure(np.full((*shape, 3), level, np.uint8)).sharpness == 0
+
+
+def every_pixel_sharpness(image: Image) -> float:
+    """With squares around every pixel, of which every third is looked at."""
+    grey = plain_sample(image)
+    fine, coarse, slow = (cv2.boxFilter(grey, cv2.CV_32F, (side, side)) for side in (3, 9, 27))
+    return float((fine - coarse).std(dtype=np.float64) / ((grey - slow).std(dtype=np.float64) + 1))
+
+
+@pytest.mark.parametrize("sigma", [0, 1, 2, 3, 4, 6, 8])
+def test_the_sharpness_is_nearly_that_of_squares_around_every_pixel(sigma: int, parts: list[Image]) -> None:
+    for image in parts:
+        seen = defocus(sigma)(image) if sigma else image
+        assert measure(seen).sharpness == pytest.approx(every_pixel_sharpness(seen), rel=0.15)
+
+
+@pytest.mark.parametrize("size", [256, 1024])
+def test_the_sharpness_falls_with_defocus_whatever_the_resolution(size: int) -> None:
+    image = GeneratedLine(2, size=size).render(0, GOOD).image
+    found = [measure(defocus(sigma * size / 256)(image)).sharpness for sigma in range(1, 9)]
+    assert all(after < before for before, after in pairwise(found))
+    assert found[1] < 0.72 * measure(image).sharpness
+    assert found[5] < 0.35 * measure(image).sharpness
+
+
+@pytest.mark.parametrize(
+    ("change", "within"),
+    [(noisy(3), 0.02), (noisy(6), 0.04), (gain(0.6), 0.04), (gain(0.3), 0.09), (shaded, 0.06), (compressed(50), 0.02)],
+    ids=["noise", "more noise", "darker", "far less contrast", "light falls off", "compressed"],
+)
+def test_the_sharpness_hardly_changes_by_what_is_no_blur(change: Change, within: float, parts: list[Image]) -> None:
+    before, after = (np.array([measure(one).sharpness for one in seen]) for seen in (parts, map(change, parts)))
+    assert np.median(np.abs(after / before - 1)) < within
+
+
+def test_the_sharpness_hardly_changes_where_the_part_lies_against_the_squares(parts: list[Image]) -> None:
+    for image in parts:
+        found = [measure(np.roll(image, (down, right), (0, 1))).sharpness for down in range(3) for right in range(3)]
+        assert max(found) < 1.15 * min(found)
 
 
 @settings(max_examples=50, deadline=None)

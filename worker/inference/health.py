@@ -12,11 +12,9 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.settings import AUTO, WatchSettings
@@ -37,9 +35,10 @@ BLUR_MARGIN = 0.7  # of the sharpness of the softest ones
 BLOWN_OUT_MARGIN = 0.5  # of the way from the most blown-out good photograph to an all white one
 ASPECT_MARGIN = 0.02
 
-_BRIGHTEST = 0.005  # the share of pixels that may be brighter than a picture's brightness: glints, hot pixels
-# Pixels, each three times the last: detail lies between the first two, slow changes of light above the third.
-_FINE, _COARSE, _SLOW = 3, 9, 27
+_GLINTS = 200  # one pixel in so many may be brighter than a picture's brightness: glints, hot pixels
+# Detail lies between the first and three times as many pixels, slow changes of light above nine times as many.
+_FINE = 3
+_ROW_OF_FINE = np.ones((1, _FINE), np.float32)
 _QUIET = 1.0  # grey levels: keeps rounding noise in a flat picture from counting as detail
 # That a picture is folded to before it is hashed: a pass at the speed of memory. A prime number, so that no picture's
 # rows come to lie on each other.
@@ -113,6 +112,7 @@ class ImageChecks:
     def __init__(self, settings: WatchSettings, statistics: ImageStatistics | None = None) -> None:
         good = statistics or ImageStatistics()
         self._dark = _chosen(settings.dark, _dark_limit(good.brightness))
+        self._dark_level = next((level for level in range(256) if level / 255 >= self._dark), 256)
         self._blown_out = _chosen(settings.blown_out, _white_limit(good.blown_out))
         self._blurred = _chosen(settings.blurred, BLUR_MARGIN * (good.sharpness or 0.0))
         self._exact = settings.exact_size
@@ -138,26 +138,21 @@ class ImageChecks:
     def _bad_picture(self, image: Image) -> str:
         if not (self._dark or self._blown_out or self._blurred):
             return ""
-        found = measure(image)
-        if found.brightness < self._dark:
-            return f"dark: brightness {found.brightness:.3f}, at least {self._dark:.3f} wanted"
-        if self._blown_out and found.blown_out > self._blown_out:
-            return f"blown_out: {found.blown_out:.1%} of the pixels are white, at most {self._blown_out:.1%} wanted"
-        if found.sharpness < self._blurred:
-            return f"blurred: sharpness {found.sharpness:.4f}, at least {self._blurred:.4f} wanted"
+        # To count the pixels above a limit costs a quarter of measuring where they begin, which only a report needs.
+        grey = _sample(image)
+        if self._dark and _pixels_from(grey, self._dark_level) <= grey.size // _GLINTS:
+            return f"dark: brightness {_brightness(grey):.3f}, at least {self._dark:.3f} wanted"
+        if self._blown_out and (found := _blown_out(grey)) > self._blown_out:
+            return f"blown_out: {found:.1%} of the pixels are white, at most {self._blown_out:.1%} wanted"
+        if self._blurred and (found := _sharpness(grey)) < self._blurred:
+            return f"blurred: sharpness {found:.4f}, at least {self._blurred:.4f} wanted"
         return ""
 
 
 def measure(image: Image) -> Figures:
     """The figures of one picture: H×W×3, RGB, uint8."""
-    height, width = image.shape[:2]
-    # Single pixels, not their means: a mean would take away from a large picture the grain that a small one keeps.
-    sample = cv2.resize(image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_NEAREST)
-    grey = cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY)
-    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()  # OpenCV 4 gives a column
-    brighter = np.cumsum(counts[::-1])[::-1]  # pixels of this level and above
-    brightest = int(np.flatnonzero(brighter > _BRIGHTEST * grey.size)[-1])
-    return Figures(brightest / 255, float(brighter[WHITE] / grey.size), _sharpness(grey))
+    grey = _sample(image)
+    return Figures(_brightness(grey), _blown_out(grey), _sharpness(grey))
 
 
 def picture_digest(image: Image) -> str:
@@ -178,48 +173,58 @@ def picture_digest(image: Image) -> str:
     return digest.hexdigest()
 
 
+def _sample(image: Image) -> Image:
+    """At most SIDE×SIDE pixels spread over the picture, in grey.
+
+    Single pixels, not their means: a mean would take away from a large picture the grain that a small one keeps.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) > SIDE:
+        image = cv2.resize(image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_NEAREST)
+    grey: Image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return grey
+
+
+def _pixels_from(grey: Image, level: int) -> int:
+    """How many pixels are of this level or above; 0 to 256."""
+    return cv2.countNonZero(cv2.threshold(grey, level - 1, 1, cv2.THRESH_BINARY)[1])
+
+
+def _brightness(grey: Image) -> float:
+    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()  # OpenCV 4 gives a column
+    brighter = np.cumsum(counts[::-1])[::-1]  # pixels of this level and above
+    return int(np.flatnonzero(brighter > grey.size // _GLINTS)[-1]) / 255
+
+
+def _blown_out(grey: Image) -> float:
+    return _pixels_from(grey, WHITE) / grey.size
+
+
 def _sharpness(grey: Image) -> float:
-    """The spread of the detail of 3 to 9 pixels against that of all detail up to 27 pixels.
+    """The strength of the detail of 3 to 9 pixels against that of all detail up to 27 pixels.
 
     Noise has little part in the first, so that a defocused picture is not sharp for being noisy. The second makes
     it independent of contrast, exposure, and a light that falls off to one side.
 
-    Each sum over a square is that of nine smaller squares. The rows stand in one line, with their borders, so that to
-    add neighbours is to add the line to itself, moved: integers of 16 bits as long as they hold the sums.
+    Both are seen at every third pixel only, in the sums of squares of three by three: nine times less to go through.
+    What these leave out, the detail within the squares, is what the pixels' power has more than that of the sums.
     """
-    height, width = grey.shape
-    edge = _SLOW // 2
-    row = width + 2 * edge
-    bordered = cv2.copyMakeBorder(grey, edge, edge + 1, edge, edge, cv2.BORDER_REFLECT_101)
-    line = bordered.astype(np.uint16).reshape(-1)
-    fine = _with_next_two(_with_next_two(line, row), 1)
-    coarse = _with_next_two(_with_next_two(fine, _FINE * row), _FINE)
-    slow = _with_next_two(_with_next_two(coarse, _COARSE * row).astype(np.float32), _COARSE)
-
-    def around_pixels(sums: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-        """H rows of the squares whose middles are the picture's pixels; a sum stands where its square begins."""
-        first = (_SLOW - side) // 2 * (row + 1)
-        return sums[first : first + height * row].reshape(height, row)
-
-    detail = around_pixels(fine, _FINE) * np.uint16(_COARSE**2 // _FINE**2)
-    detail -= around_pixels(coarse, _COARSE)  # wraps round, and is right as a signed number
-    everything = around_pixels(line, 1) * np.float32(_SLOW**2)
-    everything -= around_pixels(slow, _SLOW)
-    fine_spread = _spread(detail.view(np.int16)[:, :width]) / _COARSE**2
-    return fine_spread / (_spread(everything[:, :width]) / _SLOW**2 + _QUIET)
-
-
-def _with_next_two(line: npt.NDArray[Any], step: int) -> npt.NDArray[Any]:
-    """Each number with the two that follow it at this step added."""
-    sums: npt.NDArray[Any] = line[: -2 * step] + line[step:-step]
-    sums += line[2 * step :]
-    return sums
-
-
-def _spread(values: npt.NDArray[Any]) -> float:
-    """The standard deviation. The numbers are whole, so that both sums are exact, and no second pass is needed."""
-    mean = cv2.sumElems(values)[0] / values.size
-    return math.sqrt(max(0.0, cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean**2))
+    short = [max(0, _FINE - side) for side in grey.shape]
+    if any(short):
+        grey = cv2.copyMakeBorder(grey, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
+    height, width = (side // _FINE for side in grey.shape)
+    grey = grey[: height * _FINE, : width * _FINE]
+    rows = np.add(grey[::_FINE], grey[1::_FINE], dtype=np.uint16)
+    rows += grey[2::_FINE]
+    # Whole numbers, so that a flat picture has no detail at all.
+    fine = cv2.transform(rows.astype(np.float32).reshape(height, width, _FINE), _ROW_OF_FINE)
+    # Mirrored with the outermost squares doubled, so that a slope looks least like detail at the border.
+    coarse, slow = (cv2.blur(fine, (side, side), borderType=cv2.BORDER_REFLECT) for side in (3, 9))
+    squares, area = fine.size, _FINE**2
+    within = cv2.norm(grey, cv2.NORM_L2SQR) / area - cv2.norm(fine, cv2.NORM_L2SQR) / area**2
+    everything = max(0.0, within) + cv2.norm(fine, slow, cv2.NORM_L2SQR) / area**2
+    detail = cv2.norm(fine, coarse, cv2.NORM_L2SQR) / area**2
+    return math.sqrt(detail / squares) / (math.sqrt(everything / squares) + _QUIET)
 
 
 def _chosen(setting: float | str, derived: float) -> float:
