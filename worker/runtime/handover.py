@@ -82,6 +82,9 @@ class HandOver(Generic[Item]):
         except queue.Empty:
             return None
 
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
     @property
     def drained(self) -> bool:
         """Whether nothing is in it and nothing will come."""

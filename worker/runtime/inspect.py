@@ -117,12 +117,15 @@ class Worker:
         So the device has its next batch when it is done with one. Nothing is waited for while one is at work.
         """
         self._progress.stamp("device")
+        if self._running and len(self._prepared) < self._batch.max_batch:
+            self._end(self._running)
+            self._running = None
         batch = collect(
             self._prepared.get,
             lambda: self._reader.preparing > 0,
             self._batch.max_batch,
             0.0 if self._running else self._batch.max_wait_ms / 1e3,
-            0.0 if self._running else _IDLE_S,
+            _IDLE_S,
             time.monotonic,
         )
         before, self._running = self._running, self._begin(batch) if batch else None
