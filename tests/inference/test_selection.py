@@ -13,6 +13,7 @@ import pytest
 
 from worker.devices import Device
 from worker.errors import BundleError, EngineRefused
+from worker.inference import own_process
 from worker.inference.bundle import Bundle, load_bundle
 from worker.inference.engines import REFERENCE, Engine, open_engine
 from worker.inference.selection import cache as caching
@@ -52,7 +53,7 @@ def test_auto_takes_the_fastest_that_passes_and_keeps_what_was_measured(
     assert passed[first.variant] <= min(passed.values()) * 1.05
     assert {"paddle", "openvino", "onnxruntime"} == {one.variant.engine for one in first.candidates}
     # When it is asked again, nothing may be converted or measured anew
-    monkeypatch.setattr(caching.subprocess, "run", None)
+    monkeypatch.setattr(caching, "run_in_own_process", None)
     monkeypatch.setattr(caching, "convert", None)
     again = choose(bundle, CPU, settings(tmp_path))
     assert again.as_dict() == first.as_dict()
@@ -116,7 +117,7 @@ def test_an_engine_that_crashes_is_refused_and_the_next_start_tries_again(
 ) -> None:
     asked = settings(tmp_path, engine="paddle", precision="fp32")
     with monkeypatch.context() as patch:
-        patch.setattr(caching.sys, "executable", "/bin/false")
+        patch.setattr(own_process.sys, "executable", "/bin/false")
         with pytest.raises(EngineRefused, match="it ended with exit code 1"):
             choose(with_golden, CPU, asked)
     assert choose(with_golden, CPU, asked).variant == REFERENCE

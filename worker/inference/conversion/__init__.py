@@ -3,14 +3,13 @@ quantised. Each step runs in a process of its own, so that no worker carries the
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from worker.errors import BundleError, SettingsError
+from worker.inference.own_process import last_words, run_in_own_process
 
 _TIMEOUT_S = 300.0
 
@@ -58,13 +57,8 @@ def quantise(graph: Path, frames: Path, output: Path) -> None:
 
 def _in_process(module: str, order: Mapping[str, str], what: Path) -> None:
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", module],
-            input=json.dumps(order), capture_output=True, text=True, check=False, timeout=_TIMEOUT_S,
-        )  # fmt: skip
+        done = run_in_own_process(module, order, _TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise BundleError(f"{what}: cannot be converted: not done after {_TIMEOUT_S:.0f} s") from error
     if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        why = lines[-1] if lines else f"exit code {done.returncode}"
-        raise BundleError(f"{what}: cannot be converted: {why[:300]}")
+        raise BundleError(f"{what}: cannot be converted: {last_words(done)}")

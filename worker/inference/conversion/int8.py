@@ -9,8 +9,6 @@ shifts the scores by, so that a calibrated threshold keeps its meaning.
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +22,7 @@ from onnx import ModelProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from worker.inference.conversion.stfpm import INPUT
+from worker.inference.own_process import take_order
 from worker.inference.postprocess import opened
 from worker.inference.selection.golden import Frames, with_altered
 
@@ -112,7 +111,7 @@ def _scale_output(model: ModelProto, factor: float) -> None:
 
 
 if __name__ == "__main__":
-    order = json.load(sys.stdin)
+    order = take_order()
     with np.load(order["frames"], allow_pickle=False) as arrays:
         learned, others = arrays["learned"], arrays["others"]
     quantise(Path(order["graph"]), learned, others, Path(order["output"]))

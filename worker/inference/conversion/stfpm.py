@@ -6,8 +6,6 @@ upsampling becomes two products with constant matrices, which every engine has i
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from worker.inference.bundle import load_bundle
+from worker.inference.own_process import take_order
 from worker.inference.preprocess import Transforms
 
 INPUT = "image"
@@ -139,5 +138,5 @@ def _take_bytes(model: ModelProto, transforms: Transforms) -> None:
 
 
 if __name__ == "__main__":
-    order = json.load(sys.stdin)
+    order = take_order()
     convert(Path(order["folder"]), Path(order["output"]))

@@ -13,7 +13,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,11 +28,12 @@ from worker.errors import BundleError
 from worker.inference.bundle import ONNX, Bundle
 from worker.inference.conversion import can_convert, convert
 from worker.inference.engines import ENGINES, Variant
+from worker.inference.own_process import last_words, run_in_own_process
 from worker.inference.selection.measure import Measurement
 
 log = structlog.get_logger()
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 100.0
 _KEPT_FOLDERS = 16
 _FOLDERS = "engines"
 
@@ -72,15 +72,13 @@ class EngineCache:
         with suppress(OSError, ValueError, TypeError):
             return Measurement(**json.loads(file.read_text()))
         try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "worker.inference.selection.measure"],
-                input=json.dumps(self._order(variant)), capture_output=True, text=True, check=False, timeout=_TIMEOUT_S,
-            )  # fmt: skip
-            measurement = Measurement(**json.loads(done.stdout.splitlines()[-1]))
+            done = run_in_own_process("worker.inference.selection.measure", self._order(variant), _TIMEOUT_S)
         except subprocess.TimeoutExpired:
             return _without_scores(variant, f"not measured within {_TIMEOUT_S:.0f} s")
+        try:
+            measurement = Measurement(**json.loads(done.stdout.splitlines()[-1]))
         except (IndexError, ValueError, TypeError):
-            return _without_scores(variant, f"it ended with exit code {done.returncode}: {done.stderr.strip()[-200:]}")
+            return _without_scores(variant, f"it ended with exit code {done.returncode}: {last_words(done)}")
         with suppress(OSError):  # a full disk: then it is measured again next time
             _write(file, json.dumps(asdict(measurement)))
         return measurement

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from worker.devices import Device, parse_devices, pin
 from worker.errors import LineError
 from worker.inference.bundle import Bundle, load_bundle
 from worker.inference.engines import Engine, Variant, open_engine
+from worker.inference.own_process import take_order
 from worker.inference.postprocess import opened
 from worker.inference.selection.golden import Frames, read_golden
 
@@ -84,7 +84,7 @@ def _timed(engine: Engine, frames: Frames, max_batch: int) -> tuple[npt.NDArray[
 
 def main() -> None:
     """Do as told on standard input."""
-    order = json.load(sys.stdin)
+    order = take_order()
     device = parse_devices(order["device"])[0]
     pin(device)
     bundle = load_bundle(Path(order["folder"]))
