@@ -82,6 +82,18 @@ def test_a_batch_gives_what_its_frames_give_alone(size: int, engine: Engine, fra
     assert np.allclose(together, alone, rtol=1e-4, atol=1e-6 * float(alone.max()))
 
 
+def test_a_batch_begun_before_the_one_before_it_was_fetched_gives_its_own_maps(
+    engine: Engine, frames: list[Image]
+) -> None:
+    encoded = [engine.encode(frame) for frame in frames]
+    alone = run(engine, frames)
+    for sizes in ((6, 6), (1, 4), (4, 1), (1, 1), (3, 5)):
+        first = engine.start(np.stack(encoded[: sizes[0]]))
+        second = engine.start(np.stack(encoded[::-1][: sizes[1]]))
+        assert np.allclose(first(), alone[: sizes[0]], rtol=1e-4, atol=1e-6 * float(alone.max()))
+        assert np.allclose(second(), alone[::-1][: sizes[1]], rtol=1e-4, atol=1e-6 * float(alone.max()))
+
+
 def test_the_engine_says_what_it_is(engine: Engine) -> None:
     assert Variant(engine.name, engine.precision) in VARIANTS
 
