@@ -31,8 +31,8 @@ Examples:
   line-worker optimize ./model                   the ONNX graph alone, as for an export of PaddleX's
 
 Half of the images are for the ranges of int8, a quarter correct its scores, a quarter become golden frames: no engine
-is used whose scores of them are not paddle's in fp32. `run` converts and measures by itself at its first start, but for int8 and for golden
-frames of your own parts."""
+is used whose scores of them are not paddle's in fp32. `run` converts and measures by itself at its first start, but for
+int8 and for golden frames of your own parts."""
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of good images, to its leaves.")
