@@ -31,6 +31,7 @@ from worker.demo import MODEL
 from worker.devices import Device
 from worker.inference.bundle import load_bundle
 from worker.inference.decode import decode
+from worker.inference.engines.common import Synchronous
 from worker.inference.predictor import Predictor
 from worker.metrics import WorkerMetrics
 from worker.runtime.inspect import Worker
@@ -94,7 +95,7 @@ def measure(options: argparse.Namespace, url: str, client: redis.Redis) -> dict[
     return report | {"frames a second": frames / options.seconds, "frames a batch": frames / max(1, batches)}
 
 
-class SleepingEngine:
+class SleepingEngine(Synchronous):
     """Takes so long for each frame, and finds nothing in it."""
 
     name, precision = "none", "fp32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import models
@@ -12,7 +13,7 @@ import pytest
 
 from worker.demo import MODEL
 from worker.devices import Device
-from worker.errors import BundleError, DeviceError, SettingsError
+from worker.errors import BundleError, DeviceError, EngineError, SettingsError
 from worker.inference.bundle import Bundle, load_bundle
 from worker.inference.conversion import convert, quantise
 from worker.inference.conversion.stfpm import upsampling
@@ -54,10 +55,14 @@ def frames() -> list[Image]:
     return [*generated((models.SIDE, models.SIDE), 5), np.zeros((models.SIDE, models.SIDE, 3), np.uint8)]
 
 
-@pytest.fixture(params=VARIANTS, ids=str)
+ONE_CORE = Device("cpu", cores=(min(os.sched_getaffinity(0)),))
+
+
+@pytest.fixture(params=[(variant, device) for variant in VARIANTS for device in (CPU, ONE_CORE)], ids=str)
 def engine(request: pytest.FixtureRequest, bundle: Bundle) -> Engine:
+    variant, device = request.param
     try:
-        return open_engine(request.param, bundle, CPU)
+        return open_engine(variant, bundle, device)
     except DeviceError as error:
         pytest.skip(str(error))
 
@@ -92,6 +97,22 @@ def test_a_batch_begun_before_the_one_before_it_was_fetched_gives_its_own_maps(
         second = engine.start(np.stack(encoded[::-1][: sizes[1]]))
         assert np.allclose(first(), alone[: sizes[0]], rtol=1e-4, atol=1e-6 * float(alone.max()))
         assert np.allclose(second(), alone[::-1][: sizes[1]], rtol=1e-4, atol=1e-6 * float(alone.max()))
+
+
+def test_one_that_fails_leaves_the_batch_behind_it_its_maps(engine: Engine, frames: list[Image]) -> None:
+    encoded = [engine.encode(frame) for frame in frames]
+    alone = run(engine, frames)
+    for _ in range(3):
+        first = engine.start(np.stack(encoded[:4]))
+        behind = engine.start(np.stack(encoded[2:6]))
+        first()
+        with pytest.raises(EngineError):
+            engine.start(np.zeros((2, 5, 7, 9), np.uint8))()
+        again = [
+            engine.start(encoded[place][None])() for place in range(4)
+        ]  # as a worker tries a failed batch's frames
+        assert np.allclose(np.concatenate(again), alone[:4], rtol=1e-4, atol=1e-6 * float(alone.max()))
+        assert np.allclose(behind(), alone[2:6], rtol=1e-4, atol=1e-6 * float(alone.max()))
 
 
 def test_the_engine_says_what_it_is(engine: Engine) -> None:

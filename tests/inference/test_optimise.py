@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from worker.devices import Device
 from worker.errors import BundleError
+from worker.inference import optimise as optimising
 from worker.inference.bundle import load_bundle, read_manifest
 from worker.inference.engines import REFERENCE, Variant, open_engine
 from worker.inference.optimise import optimise
@@ -69,6 +71,40 @@ def test_int8_shifts_no_scores(optimised: Path) -> None:
     found = Predictor(bundle, open_engine(Variant("openvino", "int8"), bundle, Device("cpu"))).predict(pictures)
     ratios = sorted(one.score / other.score for one, other in zip(found, expected, strict=True))
     assert ratios[len(ratios) // 2] == pytest.approx(1, abs=0.1)
+
+
+def test_other_photographs_may_follow_and_what_merely_lies_there_is_not_vouched_for(
+    optimised: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(optimised, folder)
+    (folder / "notes.txt").write_text("mine")
+    before = read_golden(load_bundle(folder)).frames
+    optimise(folder, models.images(12, 8), models.images(12, 9))
+    assert (read_golden(load_bundle(folder)).frames != before).any()
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    assert "notes.txt" not in manifest.sha256
+    junk = models.copy_to(tmp_path / "bare")
+    (junk / "inference.int8.onnx").write_text("junk")
+    optimise(junk)
+    assert load_bundle(junk).onnx_int8 is None
+
+
+def test_a_folder_that_cannot_be_written_to_stays_as_it_was(
+    optimised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "full"
+    shutil.copytree(optimised, folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(optimising.shutil, "copyfile", full)
+    with pytest.raises(BundleError, match="cannot be written to: No space left on device"):
+        optimise(folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
 def test_a_bare_export_gets_a_manifest_and_paddlexs_threshold(tmp_path: Path) -> None:

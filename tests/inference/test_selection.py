@@ -112,7 +112,7 @@ def test_what_is_not_installed_or_has_no_graph_is_an_error_that_says_how_to_get_
         choose(with_golden, CPU, settings(tmp_path, engine="openvino", precision="int8"))
 
 
-def test_an_engine_that_crashes_is_refused_and_the_next_start_tries_again(
+def test_an_engine_that_crashes_is_refused_for_an_hour(
     tmp_path: Path, with_golden: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = settings(tmp_path, engine="paddle", precision="fp32")
@@ -120,7 +120,27 @@ def test_an_engine_that_crashes_is_refused_and_the_next_start_tries_again(
         patch.setattr(own_process.sys, "executable", "/bin/false")
         with pytest.raises(EngineRefused, match="it ended with exit code 1"):
             choose(with_golden, CPU, asked)
+    with pytest.raises(EngineRefused, match="it ended with exit code 1"):
+        choose(with_golden, CPU, asked)
+    monkeypatch.setattr(caching, "_BELIEVED_S", 0.0)
     assert choose(with_golden, CPU, asked).variant == REFERENCE
+
+
+def test_a_damaged_graph_in_the_cache_is_made_anew(tmp_path: Path) -> None:
+    bundle, asked = load_bundle(models.bare_export()), settings(tmp_path, engine="openvino", precision="fp32")
+    graph = choose(bundle, CPU, asked).bundle.graph_for("fp32")
+    graph.write_bytes(graph.read_bytes()[:3000])
+    again = choose(bundle, CPU, asked)
+    assert open_engine(again.variant, again.bundle, CPU).name == "openvino"
+
+
+def test_scores_of_other_frames_are_refused(tmp_path: Path, with_golden: Bundle) -> None:
+    asked = settings(tmp_path, engine="paddle", precision="fp32")
+    choose(with_golden, CPU, asked)
+    (file,) = (tmp_path / "engines").rglob("paddle-fp32.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"scores": [1.0]}))
+    with pytest.raises(EngineRefused, match="1 scores for 16 golden frames"):
+        choose(with_golden, CPU, asked)
 
 
 def test_a_cache_that_cannot_be_written_to_costs_time_and_nothing_else(tmp_path: Path, with_golden: Bundle) -> None:

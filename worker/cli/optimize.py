@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from worker.inference.selection.choose import Candidate
 
 _CAPTION = "ms a frame in full batches; against paddle fp32: rank correlation, largest and median error, verdict flips"
+_LEAST_PHOTOGRAPHS = 8
 _PHOTOGRAPHS = 160  # read at most: half for the ranges of int8, a quarter to correct it by, a quarter as golden frames
 
 
@@ -51,6 +52,8 @@ def optimize(model: Path, images: Path | None, settings: Settings) -> None:
         raise SettingsError(
             "nothing can be made: the ONNX graph takes line-worker[export], golden frames take --images"
         )
+    if 0 < len(pictures) < _LEAST_PHOTOGRAPHS:
+        raise SettingsError(f"--images {images}: {len(pictures)} are too few, wanted at least {_LEAST_PHOTOGRAPHS}")
     with console.status("converting"):
         written = optimise(model, pictures[::2], pictures[1::2])
     console.print(f"written to {model}: {', '.join(written)}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Bundle:
         files = (self.graph, self.parameters, self.folder / _CONFIG, self.onnx, self.onnx_int8, self.golden)
         together = hashlib.sha256()
         for file in files:
-            together.update((_sha256(file) if file else "-").encode())
+            together.update((sha256(file) if file else "-").encode())
         return together.hexdigest()
 
 
@@ -130,11 +131,17 @@ def _vouched(folder: Path, manifest: Manifest | None, name: str) -> Path | None:
     return folder / name if manifest and name in manifest.sha256 else None
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `bundle.json` with the sha256 of every other file in the folder; replaces it in one step."""
-    digests = {
-        path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST
-    }
+def write_manifest(folder: Path, manifest: Manifest, beside: Iterable[str] | None = None) -> None:
+    """Write `bundle.json` with the sha256 of the other files; replaces it in one step.
+
+    Args:
+        beside: what is vouched for beside the export itself; None: all that lies in the folder.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST]
+    if beside is not None:
+        known = {*_GRAPHS, _PARAMETERS, _CONFIG, *beside}
+        files = [path for path in files if path.name in known]
+    digests = {path.name: sha256(path) for path in files}
     text = json.dumps(manifest.model_copy(update={"sha256": digests}).model_dump(), indent=2) + "\n"
     part = folder / f"{MANIFEST}.part"
     part.write_text(text)
@@ -160,7 +167,7 @@ def _verify(folder: Path, manifest: Manifest) -> None:
             raise BundleError(f"{folder / MANIFEST}: {name!r} is not a file name")
         if not path.is_file():
             raise BundleError(f"model folder {folder}: {name} is missing, though {MANIFEST} lists it")
-        if _sha256(path) != digest:
+        if sha256(path) != digest:
             raise BundleError(
                 f"model folder {folder}: {name} was altered (its sha256 is not the one in {MANIFEST}); export it again"
             )
@@ -177,6 +184,7 @@ def _read_config(path: Path) -> list[dict[str, Any]]:
     return transforms
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The digest of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

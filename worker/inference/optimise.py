@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from worker.devices import Device
-from worker.inference.bundle import GOLDEN, ONNX, ONNX_INT8, Manifest, load_bundle, read_manifest, write_manifest
+from worker.errors import BundleError
+from worker.inference.bundle import (
+    GOLDEN,
+    ONNX,
+    ONNX_INT8,
+    Bundle,
+    Manifest,
+    load_bundle,
+    read_manifest,
+    write_manifest,
+)
 from worker.inference.conversion import can_convert, can_quantise, convert, quantise
 from worker.inference.engines import REFERENCE, open_engine
 from worker.inference.preprocess import resized
@@ -40,23 +51,39 @@ def optimise(
         BundleError: the folder is no model, or the converter cannot take its graph.
     """
     bundle = load_bundle(folder)
+    manifest = read_manifest(folder) or Manifest(name=folder.resolve().name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="line-worker-optimise-") as scratch:
+            written = _make(bundle, Path(scratch), learned, held_out, graphs)
+            for name in written:  # all of them once all are made: a worker may load the folder at any time
+                shutil.copyfile(Path(scratch) / name, folder / f"{name}.part")
+            for name in written:
+                (folder / f"{name}.part").replace(folder / name)
+        write_manifest(folder, manifest, [*manifest.sha256, *written])
+    except OSError as error:
+        for name in (GOLDEN, ONNX, ONNX_INT8):
+            (folder / f"{name}.part").unlink(missing_ok=True)
+        raise BundleError(f"model folder {folder}: cannot be written to: {error.strerror}") from error
+    return written
+
+
+def _make(
+    bundle: Bundle, scratch: Path, learned: Sequence[Image], held_out: Sequence[Image], graphs: bool
+) -> list[str]:
+    """Make what can be made in a folder of its own; the names of the files."""
     learned = [resized(image, bundle.transforms) for image in learned]
     held_out = [resized(image, bundle.transforms) for image in held_out]
-    manifest = read_manifest(folder) or Manifest(name=folder.resolve().name)
     written = []
     if held_out:
         engine = open_engine(REFERENCE, bundle, Device("cpu"))
-        write_golden(folder / GOLDEN, spread(held_out[::2]), lambda frames: score(engine, frames))
+        write_golden(scratch / GOLDEN, spread(held_out[::2]), lambda frames: score(engine, frames))
         written.append(GOLDEN)
     if graphs and can_convert():
-        convert(folder, folder / ONNX)
+        convert(bundle.folder, scratch / ONNX)
         written.append(ONNX)
     if graphs and learned and can_quantise():
-        with tempfile.TemporaryDirectory() as scratch:
-            ranges = Path(scratch) / "ranges.npz"
-            others = held_out[1::2] or held_out or learned
-            np.savez(ranges, learned=spread(learned, _RANGES_FROM), others=spread(others))
-            quantise(folder / ONNX, ranges, folder / ONNX_INT8)
+        others = held_out[1::2] or held_out or learned
+        np.savez(scratch / "ranges.npz", learned=spread(learned, _RANGES_FROM), others=spread(others))
+        quantise(scratch / ONNX, scratch / "ranges.npz", scratch / ONNX_INT8)
         written.append(ONNX_INT8)
-    write_manifest(folder, manifest)
     return written

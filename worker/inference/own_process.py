@@ -21,18 +21,17 @@ def run_in_own_process(module: str, order: Mapping[str, Any], timeout_s: float) 
         subprocess.TimeoutExpired: it was not done in time, and was killed.
     """
     command = [sys.executable, "-P", "-m", module]
-    return subprocess.run(
-        command, input=json.dumps(order), capture_output=True, text=True, check=False, timeout=timeout_s
-    )
+    told = json.dumps({"asked_by": os.getpid(), "order": order})
+    return subprocess.run(command, input=told, capture_output=True, text=True, check=False, timeout=timeout_s)
 
 
 def take_order() -> dict[str, Any]:
     """In such a process: the order. From here on it ends with the process that gave it."""
-    giver = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    order: dict[str, Any] = json.load(sys.stdin)
-    if os.getppid() != giver:  # it ended before the kernel knew
+    told = json.load(sys.stdin)
+    if os.getppid() != told["asked_by"]:  # it ended before the kernel knew
         sys.exit(1)
+    order: dict[str, Any] = told["order"]
     return order
 
 

@@ -39,7 +39,8 @@ def main() -> None:
 def _run(order: dict[str, str]) -> None:
     settings, device, name = from_json(order["settings"]), parse_devices(order["device"])[0], order["name"]
     stop = threading.Event()
-    _catch_signals(stop)
+    signal.signal(signal.SIGTERM, lambda *_: _leave(0))  # nothing is in hand before it is ready
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     check_cores(device)
     pin(device)  # before any thread is started: each inherits it
     hold_name(Path(order["lock_file"]))
@@ -69,8 +70,8 @@ def _inspect(
     choice = choose(load_bundle(settings.model), device, settings)
     _give(engine_file, json.dumps(choice.as_dict()))
     predictor = Predictor(choice.bundle, open_engine(choice.variant, choice.bundle, device), settings.threshold)
-    _catch_signals(stop)  # again: a framework may have taken the signals for itself while it was loaded
     predictor.warm_up(settings.batch.max_batch)
+    _catch_signals(stop)  # now: a framework may have taken the signals for itself while it was loaded
     Worker(settings, device, name, predictor, progress, WorkerMetrics(name), stop).run()
 
 

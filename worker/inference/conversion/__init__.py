@@ -11,7 +11,7 @@ from pathlib import Path
 from worker.errors import BundleError, SettingsError
 from worker.inference.own_process import last_words, run_in_own_process
 
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 100.0
 
 
 def can_convert() -> bool:

@@ -54,12 +54,12 @@ class OpenvinoEngine:
             hint = "f32"
         graph, count = bundle.graph_for(precision), threads(device)
         streams = min(count, _MOST_STREAMS)
-        self._together = _compiled(core, graph, hint, count, 1).create_infer_request()
-        self._apart: list[list[Any]] = []
+        together = _compiled(core, graph, hint, count, 1)
+        self._together = [[together.create_infer_request()] for _ in range(_BATCHES_STARTED)]
+        self._apart = self._together
         if streams > 1:
-            model = _compiled(core, graph, hint, count, streams)
-            pieces = streams * _PIECES_A_STREAM
-            self._apart = [[model.create_infer_request() for _ in range(pieces)] for _ in range(_BATCHES_STARTED)]
+            apart, pieces = _compiled(core, graph, hint, count, streams), streams * _PIECES_A_STREAM
+            self._apart = [[apart.create_infer_request() for _ in range(pieces)] for _ in range(_BATCHES_STARTED)]
         self._unfinished = 0
 
     def encode(self, image: Image) -> npt.NDArray[Any]:
@@ -72,29 +72,36 @@ class OpenvinoEngine:
 
     def start(self, batch: npt.NDArray[Any]) -> Callable[[], Maps]:
         """See `Engine.start`."""
-        if not self._apart or (len(batch) == 1 and not self._unfinished):
-            requests = [self._together]
-        else:
-            requests = self._apart[0]
-            self._apart.append(self._apart.pop(0))
+        alone = len(batch) == 1 and not self._unfinished
+        free = self._together if alone else self._apart
+        if not free:
+            raise EngineError(f"{_BATCHES_STARTED} batches are in the device already")
+        requests = free.pop()  # nobody else's until its maps are fetched
         pieces = np.array_split(batch, min(len(batch), len(requests)))
         running = list(zip(requests, pieces, strict=False))
         self._unfinished += 1
+
+        def finish() -> Maps:
+            failures = [failure for request, _ in running if (failure := _awaited(request))]
+            try:
+                if failures:
+                    raise _failed(batch, failures[0]) from failures[0]
+                maps = np.concatenate([request.get_output_tensor(0).data for request, _ in running])
+            finally:
+                self._unfinished -= 1
+                free.append(requests)
+            return checked_maps(maps, len(batch), batch.shape[1:3])
+
         try:
             for request, piece in running:
                 request.start_async({0: piece}, share_inputs=True)
         except Exception as error:
+            for request, _ in running:
+                _awaited(request)
             self._unfinished -= 1
+            free.append(requests)
             raise _failed(batch, error) from error
-        return lambda: self._finish(batch, [request for request, _ in running])
-
-    def _finish(self, batch: npt.NDArray[Any], requests: list[Any]) -> Maps:
-        self._unfinished -= 1
-        failures = [failure for request in requests if (failure := _awaited(request))]
-        if failures:
-            raise _failed(batch, failures[0]) from failures[0]
-        maps = np.concatenate([request.get_output_tensor(0).data for request in requests])
-        return checked_maps(maps, len(batch), batch.shape[1:3])
+        return finish
 
 
 def _failed(batch: npt.NDArray[Any], error: Exception) -> EngineError:

@@ -98,6 +98,9 @@ def judge(measured: Measurement, reference: Scores, threshold: float, gate: Gate
     """Hold a measurement against the reference scores."""
     if measured.problem:
         return Candidate(measured.variant, math.inf, None, measured.problem)
+    if len(measured.scores) != len(reference):
+        problem = f"{len(measured.scores)} scores for {len(reference)} golden frames"
+        return Candidate(measured.variant, math.inf, None, problem)
     parity = compare(np.array(measured.scores), reference, threshold)
     return Candidate(measured.variant, measured.frame_ms, parity, refusal(parity, measured.precision, gate))
 
