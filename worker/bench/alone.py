@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from worker.bench.frames import read_frames
 from worker.bench.talk import Answer, Message, serve
-from worker.bench.variants import open_predictor
 from worker.devices import check_cores, parse_devices, pin
 from worker.inference.decode import decode
 from worker.inference.predictor import Predictor
+from worker.inference.selection.choose import open_chosen
 from worker.runtime.reader import decode_threads
 from worker.settings import Settings, from_json
 from worker.types import Frame
@@ -45,12 +45,12 @@ def main(order: Message) -> tuple[Message, Answer]:
     check_cores(device)
     pin(device)
     cv2.setNumThreads(1)  # as in a worker
-    predictor, candidates = open_predictor(settings, device)
+    predictor, choice = open_chosen(settings, device)
     predictor.warm_up(settings.batch.max_batch)
     alone = Alone(settings, predictor, Path(order["frames"]))
     engine = predictor.engine
     chosen = {"engine": engine.name, "precision": engine.precision, "versions": _versions(engine.name)}
-    return chosen | {"candidates": candidates}, alone.answer
+    return chosen | {"candidates": choice.as_dict()["candidates"]}, alone.answer
 
 
 class Alone:

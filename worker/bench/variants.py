@@ -1,19 +1,14 @@
-"""Engines and precisions: what can be asked for, and how the model is opened with what was chosen."""
+"""Engines and precisions that can be asked for, and the environment in which a model is opened."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from worker.devices import Device, child_environment
 from worker.errors import SettingsError
-from worker.inference.bundle import load_bundle
-from worker.inference.engines import open_engine
-from worker.inference.predictor import Predictor
-from worker.inference.selection.choose import choose
 from worker.runtime.openmp import with_openmp
-from worker.settings import Settings, inherited_environment
+from worker.settings import inherited_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +45,6 @@ def parse_variants(text: str) -> list[Variant]:
             raise SettingsError(f"--variants: {one!r} is none of auto, all and ENGINE:PRECISION, as in openvino:fp32")
         variants.append(short.get(one) or Variant(engine, precision))
     return variants
-
-
-def open_predictor(settings: Settings, device: Device) -> tuple[Predictor, list[dict[str, Any]]]:
-    """The model on the device, as a worker opens it, and what there was to choose from: see `Candidate.figures`."""
-    if settings.model is None:
-        raise SettingsError("model: name a model folder with --model or LINE_MODEL")
-    choice = choose(load_bundle(settings.model), device, settings)
-    engine = open_engine(choice.variant, choice.bundle, device)
-    return Predictor(choice.bundle, engine, settings.threshold), choice.as_dict()["candidates"]
 
 
 def environment_for(device: Device, folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from worker.devices import Device, check_cores, parse_devices, pin
-from worker.errors import LineError, SettingsError
+from worker.errors import LineError
 from worker.runtime.orphans import hold_name
 from worker.settings import Settings, from_json
 
@@ -54,10 +54,7 @@ def _inspect(
     import cv2
 
     from worker import logs
-    from worker.inference.bundle import load_bundle
-    from worker.inference.engines import open_engine
-    from worker.inference.predictor import Predictor
-    from worker.inference.selection.choose import choose
+    from worker.inference.selection.choose import open_chosen
     from worker.metrics import WorkerMetrics
     from worker.runtime.inspect import Worker
     from worker.runtime.progress import Progress
@@ -65,11 +62,8 @@ def _inspect(
     cv2.setNumThreads(1)  # decoding has its threads already; OpenCV's own would fight the device for the cores
     logs.configure(settings.log, worker=name)
     progress = Progress(progress_file)
-    if settings.model is None:
-        raise SettingsError("model: name a model folder with --model or LINE_MODEL")
-    choice = choose(load_bundle(settings.model), device, settings)
+    predictor, choice = open_chosen(settings, device)
     _give(engine_file, json.dumps(choice.as_dict()))
-    predictor = Predictor(choice.bundle, open_engine(choice.variant, choice.bundle, device), settings.threshold)
     predictor.warm_up(settings.batch.max_batch)
     _catch_signals(stop)  # now: a framework may have taken the signals for itself while it was loaded
     Worker(settings, device, name, predictor, progress, WorkerMetrics(name), stop).run()

@@ -15,9 +15,10 @@ import numpy as np
 import structlog
 
 from worker.devices import Device
-from worker.errors import EngineRefused
-from worker.inference.bundle import Bundle
-from worker.inference.engines import ENGINES, PRECISIONS, REFERENCE, Variant, available
+from worker.errors import EngineRefused, SettingsError
+from worker.inference.bundle import Bundle, load_bundle
+from worker.inference.engines import ENGINES, PRECISIONS, REFERENCE, Variant, available, open_engine
+from worker.inference.predictor import Predictor
 from worker.inference.selection.cache import EngineCache
 from worker.inference.selection.golden import read_golden
 from worker.inference.selection.measure import Measurement
@@ -78,6 +79,20 @@ def choose(bundle: Bundle, device: Device, settings: Settings) -> Choice:
         raise EngineRefused(_nothing_left(candidates, bundle, device, settings))
     log.info("engine chosen", **chosen.figures())
     return Choice(chosen.variant, candidates, bundle)
+
+
+def open_chosen(settings: Settings, device: Device) -> tuple[Predictor, Choice]:
+    """The model of the settings on the device, with the engine and precision that were chosen for it.
+
+    Raises:
+        SettingsError: no model is named.
+        LineError: see `choose` and `open_engine`.
+    """
+    if settings.model is None:
+        raise SettingsError("model: name a model folder with --model or LINE_MODEL")
+    choice = choose(load_bundle(settings.model), device, settings)
+    engine = open_engine(choice.variant, choice.bundle, device)
+    return Predictor(choice.bundle, engine, settings.threshold), choice
 
 
 def look_at_all(bundle: Bundle, device: Device, settings: Settings) -> tuple[Bundle, list[Candidate]]:
