@@ -87,7 +87,7 @@ def test_stages_cpu_memory_and_start_are_told(report: dict[str, Any]) -> None:
 
 
 def test_the_picture_is_drawn(report: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="an extra: pip install 'line-worker[bench]'")
+    pytest.importorskip("matplotlib", reason="an extra: pip install 'line-worker[report]'")
     with (tmp_path / "bench.png").open("wb") as file:
         draw(report, file)
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
@@ -133,4 +133,4 @@ def test_a_picture_takes_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("worker.bench.picture.find_spec", lambda _: None)
     done = CliRunner().invoke(main, ["bench", "--picture", str(tmp_path / "p.png")])
     assert done.exit_code == 78
-    assert "pip install 'line-worker[bench]'" in done.output
+    assert "pip install 'line-worker[report]'" in done.output

@@ -17,7 +17,7 @@ def check_matplotlib() -> None:
         SettingsError: with the command that installs it.
     """
     if find_spec("matplotlib") is None:
-        raise SettingsError("--picture takes matplotlib: pip install 'line-worker[bench]'")
+        raise SettingsError("--picture takes matplotlib: pip install 'line-worker[report]'")
 
 
 def draw(report: dict[str, Any], file: BinaryIO) -> None:

@@ -1,0 +1,1 @@
+"""A data set on disk: its layouts, what is wrong with it, and the way from one layout to another. Without paddle."""
