@@ -7,138 +7,81 @@ plain     a folder of good images, to its leaves
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 
 from worker.errors import SourceError
+from worker.settings import LimitSettings
 from worker.training.data import ENCODINGS, find_images
+from worker.training.dataset.lists import LISTS, is_image, read_lists
+from worker.training.dataset.samples import DEFECT, GOOD, Dataset, Layout, Part, Sample
 
-GOOD = "good"
-DEFECT = "defect"  # the kind of a listed image whose folder does not name one
-LISTS = ("train.txt", "val.txt")
-
-
-class Layout(StrEnum):
-    """How a data set lies on disk."""
-
-    MVTEC = "mvtec"
-    PADDLEX = "paddlex"
-    PLAIN = "plain"
+__all__ = ["DEFECT", "GOOD", "Dataset", "Layout", "Part", "Sample", "layout_of", "open_dataset"]
 
 
-class Part(StrEnum):
-    """What an image is for. PaddleX's `val` is `test` here: it is what a model is judged on."""
-
-    TRAIN = "train"
-    TEST = "test"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One image of a data set. `kind` is `good` or the defect's name; `mask` (255 = anomaly) is None where there is
-    none, which for a good image means that nothing is wrong anywhere."""
-
-    path: Path
-    part: Part
-    kind: str = GOOD
-    mask: Path | None = None
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it shows a good part."""
-        return self.kind == GOOD
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set that was found; nothing of it was decoded yet, apart from the masks of PaddleX's lists.
-
-    `strays` are image files of the folder that the layout gives no place: they are not used.
-    """
-
-    folder: Path
-    layout: Layout
-    samples: tuple[Sample, ...]
-    strays: tuple[Path, ...] = field(default=())
-
-    @cached_property
-    def learned(self) -> tuple[Sample, ...]:
-        """The good images to learn from."""
-        return tuple(sample for sample in self.samples if sample.part is Part.TRAIN and sample.is_good)
-
-    @cached_property
-    def tests(self) -> tuple[Sample, ...]:
-        """What a model is judged on."""
-        return tuple(sample for sample in self.samples if sample.part is Part.TEST)
-
-
-def open_dataset(folder: Path, layout: Layout | None = None) -> Dataset:
+def open_dataset(
+    folder: Path,
+    layout: Layout | None = None,
+    *,
+    limits: LimitSettings | None = None,
+    faults: list[str] | None = None,
+) -> Dataset:
     """Find the images of a data set, in the order of their paths or of the lists.
 
     Args:
         layout: None: what the folder looks like. Lists come before MVTec AD's folders, which may lie beside them.
+        limits: of the masks in PaddleX's lists, which are decoded; None: the defaults.
+        faults: takes what is wrong with a line of a list, which is then left out; None: it is raised.
 
     Raises:
-        SourceError: there is no such folder, no image in it, or a list cannot be read.
+        SourceError: there is no such folder, no image in it, or a list or one of its lines cannot be read.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: there is no such folder of images")
-    read = {Layout.MVTEC: _mvtec, Layout.PADDLEX: _paddlex, Layout.PLAIN: _plain}[layout or layout_of(folder)]
-    return read(folder)
+    match layout or layout_of(folder):
+        case Layout.MVTEC:
+            return _mvtec(folder)
+        case Layout.PADDLEX:
+            return _paddlex(folder, limits or LimitSettings(), faults)
+        case Layout.PLAIN:
+            return Dataset(folder, Layout.PLAIN, tuple(Sample(path, Part.TRAIN) for path in find_images(folder)))
 
 
 def layout_of(folder: Path) -> Layout:
     """What the folder looks like."""
-    if any((folder / name).is_file() for name in LISTS):
+    if any((folder / name).is_file() for name in LISTS.values()):
         return Layout.PADDLEX
     return Layout.MVTEC if (folder / "train" / GOOD).is_dir() else Layout.PLAIN
-
-
-def _plain(folder: Path) -> Dataset:
-    return Dataset(folder, Layout.PLAIN, tuple(Sample(path, Part.TRAIN) for path in find_images(folder)))
 
 
 def _mvtec(folder: Path) -> Dataset:
     samples = []
     for part in Part:
         for kind in sorted(path.name for path in (folder / part).glob("*") if path.is_dir()):
-            images = (path for path in sorted((folder / part / kind).rglob("*")) if _is_image(path))
-            samples += [Sample(path, part, kind, _mvtec_mask(folder, kind, path)) for path in images]
+            images = (path for path in sorted((folder / part / kind).rglob("*")) if is_image(path))
+            samples += [Sample(path, part, kind, _mvtec_mask(folder, part, kind, path)) for path in images]
     if not samples:
         raise SourceError(f"{folder}: no image is in its train/{GOOD}")
     known = {path for sample in samples for path in (sample.path, sample.mask)}
-    beside = (path for path in sorted(folder.rglob("*")) if _is_image(path) and path not in known)
-    return Dataset(folder, Layout.MVTEC, tuple(samples), tuple(beside))
+    return Dataset(folder, Layout.MVTEC, tuple(samples), _beside(folder, known))
 
 
-def _mvtec_mask(folder: Path, kind: str, image: Path) -> Path | None:
-    if kind == GOOD:
+def _mvtec_mask(folder: Path, part: Part, kind: str, image: Path) -> Path | None:
+    """Where the image lies deeper than its kind's folder, so does the mask. `good` may have masks, black ones."""
+    if part is Part.TRAIN and kind == GOOD:
         return None
-    places = (folder / "ground_truth" / kind / name for name in (f"{image.stem}_mask.png", f"{image.stem}.png"))
-    return next((path for path in places if path.is_file()), None)
+    below = folder / "ground_truth" / image.parent.relative_to(folder / part)
+    names = (f"{image.stem}{end}{suffix}" for suffix in (".png", *ENCODINGS) for end in ("_mask", ""))
+    return next((below / name for name in names if is_image(below / name)), None)
 
 
-def _paddlex(folder: Path) -> Dataset:
-    samples: list[Sample] = []
-    for part, name in zip(Part, LISTS, strict=True):
-        if not (folder / name).is_file():
-            continue
-        try:
-            lines = (folder / name).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"{folder / name}: cannot be read: {error}") from error
-        samples += [_listed(folder, part, line, f"{name}:{number}") for number, line in enumerate(lines, 1) if line]
-    if not samples:
-        raise SourceError(f"{folder}: its lists {' and '.join(LISTS)} name no image")
-    return Dataset(folder, Layout.PADDLEX, tuple(samples))
+def _paddlex(folder: Path, limits: LimitSettings, faults: list[str] | None) -> Dataset:
+    samples = read_lists(folder, limits, faults)
+    if not samples and not faults:
+        raise SourceError(f"{folder}: its lists {' and '.join(LISTS.values())} name no image")
+    known = {path.resolve() for sample in samples for path in (sample.path, sample.mask) if path}
+    return Dataset(folder, Layout.PADDLEX, tuple(samples), _beside(folder, known))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in ENCODINGS and path.is_file()
-
-
-def _listed(folder: Path, part: Part, line: str, where: str) -> Sample:
-    """A line of a list. PaddleX's own conversion names a good image as its own mask; an empty mask says good too."""
-    raise NotImplementedError
+def _beside(folder: Path, known: set[Path | None] | set[Path]) -> tuple[Path, ...]:
+    found = (path for path in sorted(folder.rglob("*")) if is_image(path))
+    return tuple(path for path in found if path not in known and path.resolve() not in known)
