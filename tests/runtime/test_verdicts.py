@@ -86,6 +86,19 @@ def test_every_frame_gets_its_verdict_and_bad_ones_their_letter(
         assert pool.stop() == 0
 
 
+def test_a_camera_is_judged_by_its_own_threshold(redis_url: str, tmp_path: Path, jpegs: list[bytes]) -> None:
+    cameras = {"strict": 0.0, "lax": 100.0}
+    folder = models.copy_to(tmp_path / "m", name="tiny", threshold=THRESHOLD, camera_thresholds=cameras)
+    with Pool(redis_url, tmp_path, model=folder) as pool:
+        frames = {pool.publish(jpegs[0], camera=camera): camera for camera in (*cameras, "c3")}
+        pool.wait_until_done()
+
+        found = {frames[result.frame]: result for result in pool.results()}
+        assert {name: found[name].threshold for name in cameras} == cameras
+        assert found["c3"].threshold == pytest.approx(THRESHOLD)
+        assert (found["strict"].verdict, found["lax"].verdict) == (Verdict.NG, Verdict.OK)
+
+
 def test_the_metrics_endpoint_says_what_the_ledger_says(redis_url: str, tmp_path: Path, jpegs: list[bytes]) -> None:
     port = free_port()
     with Pool(redis_url, tmp_path, metrics__port=port) as pool:

@@ -17,12 +17,14 @@ from worker.inference.bundle import (
     ONNX_INT8,
     Bundle,
     Manifest,
+    adopted,
     load_bundle,
     read_manifest,
     write_manifest,
 )
 from worker.inference.conversion import can_convert, can_quantise, convert, quantise
 from worker.inference.engines import REFERENCE, open_engine
+from worker.inference.history import OPTIMISED
 from worker.inference.preprocess import resized
 from worker.inference.selection.golden import spread, write_golden
 from worker.inference.selection.measure import score
@@ -52,6 +54,7 @@ def optimise(
     """
     bundle = load_bundle(folder)
     manifest = read_manifest(folder) or Manifest(name=folder.resolve().name)
+    digests = bundle.digests()  # as it was before
     try:
         with tempfile.TemporaryDirectory(prefix="line-worker-optimise-") as scratch:
             written = _make(bundle, Path(scratch), learned, held_out, graphs)
@@ -59,7 +62,12 @@ def optimise(
                 shutil.copyfile(Path(scratch) / name, folder / f"{name}.part")
             for name in written:
                 (folder / f"{name}.part").replace(folder / name)
-        write_manifest(folder, manifest, [*manifest.sha256, *written])
+        known = [*manifest.sha256, *written]
+        if written:
+            manifest = adopted(manifest, manifest.sha256 or digests)
+            write_manifest(folder, manifest, known, action=OPTIMISED, note=", ".join(written))
+        else:
+            write_manifest(folder, manifest, known)
     except OSError as error:
         for name in (GOLDEN, ONNX, ONNX_INT8):
             (folder / f"{name}.part").unlink(missing_ok=True)

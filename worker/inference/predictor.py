@@ -24,6 +24,7 @@ class Predictor:
         self.bundle = bundle
         self.engine = engine
         self.threshold = bundle.threshold if threshold is None else threshold
+        self._of_cameras = bundle.camera_thresholds if threshold is None else {}
 
     @classmethod
     def open(
@@ -38,7 +39,7 @@ class Predictor:
         """Load a model folder on a device (default: all CPU cores), with this very engine: no gate is asked.
 
         Args:
-            threshold: overrides the bundle's.
+            threshold: overrides all of the bundle's.
 
         Raises:
             BundleError, DeviceError: see `load_bundle` and `open_engine`.
@@ -62,16 +63,25 @@ class Predictor:
         """The same, begun: see `Engine.start`."""
         return self.engine.start(np.stack(inputs))
 
-    def postprocess(self, anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int]) -> Prediction:
-        """What a map says at the threshold in force."""
-        return postprocess(anomaly_map, self.threshold, image_size)
+    def threshold_for(self, camera: str) -> float:
+        """The threshold in force for this camera: its own where the model has one, else the common one."""
+        return self._of_cameras.get(camera, self.threshold)
 
-    def predict(self, images: Sequence[Image]) -> list[Prediction]:
-        """Predictions for N images (H×W×3, RGB, uint8, of any sizes) by one call of the device."""
+    def postprocess(
+        self, anomaly_map: npt.NDArray[np.float32], image_size: tuple[int, int], camera: str = ""
+    ) -> Prediction:
+        """What a map (H×W float32) says at the threshold in force for this camera."""
+        return postprocess(anomaly_map, self.threshold_for(camera), image_size)
+
+    def predict(self, images: Sequence[Image], camera: str = "") -> list[Prediction]:
+        """Predictions for N images (H×W×3, RGB, uint8, of any sizes) of a camera by one call of the device."""
         if not images:
             return []
         maps = self.infer([self.preprocess(image) for image in images])
-        return [self.postprocess(anomaly_map, image.shape[:2]) for anomaly_map, image in zip(maps, images, strict=True)]
+        return [
+            self.postprocess(anomaly_map, image.shape[:2], camera)
+            for anomaly_map, image in zip(maps, images, strict=True)
+        ]
 
     def warm_up(self, max_batch: int) -> None:
         """Run every batch size once, so that no frame waits while the engine prepares for it.

@@ -56,9 +56,9 @@ class Publisher:
     def _judge(self, item: Inferred) -> Judged:
         started = time.perf_counter()
         prepared = item.prepared
-        prediction = self._predictor.postprocess(item.anomaly_map, prepared.image_size)
-        prepared.timings_ms["postprocess"] = (time.perf_counter() - started) * 1e3
         frame = prepared.frame
+        prediction = self._predictor.postprocess(item.anomaly_map, prepared.image_size, frame.camera)
+        prepared.timings_ms["postprocess"] = (time.perf_counter() - started) * 1e3
         return Judged(frame, predicted(frame, prediction, prepared.timings_ms, self._origin))
 
     def _commit(self, batch: Sequence[Judged | Dead]) -> None:

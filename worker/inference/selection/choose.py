@@ -7,7 +7,7 @@ threshold that are in force then.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +105,17 @@ def look_at_all(bundle: Bundle, device: Device, settings: Settings) -> tuple[Bun
         reference = read_golden(bundle).scores
         if reference is None:
             reference = _scores(cache.measured(REFERENCE))
-    threshold = bundle.threshold if settings.threshold is None else settings.threshold
-    return bundle, [judge(one, reference, threshold, settings.gate) for one in measured]
+    own = sorted({bundle.threshold, *bundle.camera_thresholds.values()})
+    thresholds = own if settings.threshold is None else [settings.threshold]
+    return bundle, [judge_at_each(one, reference, thresholds, settings.gate) for one in measured]
+
+
+def judge_at_each(
+    measured: Measurement, reference: Scores, thresholds: Sequence[float], gate: GateSettings
+) -> Candidate:
+    """Judged at each threshold that a camera has: refused where any refuses it, else where most verdicts flip."""
+    judged = [judge(measured, reference, threshold, gate) for threshold in thresholds]
+    return max(judged, key=lambda one: (bool(one.refused), one.parity.flips if one.parity else 0.0))
 
 
 def judge(measured: Measurement, reference: Scores, threshold: float, gate: GateSettings) -> Candidate:
