@@ -18,6 +18,7 @@ COMMANDS = {
     "ledger": "worker.cli.ledger",
     "config": "worker.cli.config",
     "train": "worker.cli.train",
+    "evaluate": "worker.cli.evaluate",
     "optimize": "worker.cli.optimize",
     "demo": "worker.cli.demo",
     "bench": "worker.cli.bench",
