@@ -17,6 +17,7 @@ COMMANDS = {
     "dead": "worker.cli.dead",
     "ledger": "worker.cli.ledger",
     "config": "worker.cli.config",
+    "dataset": "worker.cli.dataset",
     "train": "worker.cli.train",
     "evaluate": "worker.cli.evaluate",
     "optimize": "worker.cli.optimize",
