@@ -20,6 +20,8 @@ COMMANDS = {
     "dataset": "worker.cli.dataset",
     "train": "worker.cli.train",
     "evaluate": "worker.cli.evaluate",
+    "calibrate": "worker.cli.calibrate",
+    "history": "worker.cli.history",
     "optimize": "worker.cli.optimize",
     "demo": "worker.cli.demo",
     "bench": "worker.cli.bench",

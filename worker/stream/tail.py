@@ -20,6 +20,18 @@ def last_entries(client: Client, stream: str, decode: Decode[Entry], count: int)
     return list(_decoded(reversed(page), decode))
 
 
+def newest_first(client: Client, stream: str, decode: Decode[Entry], page: int = 200) -> Iterator[Entry]:
+    """All entries from the newest back to the oldest, fetched page by page. Entries that are not ours are left out."""
+    end = "+"
+    while True:
+        with stream_errors():
+            entries = client.execute_command("XREVRANGE", stream, end, "-", "COUNT", page)
+        if not entries:
+            return
+        yield from _decoded(entries, decode)
+        end = f"({entries[-1][0].decode()}"
+
+
 def last_id(client: Client, stream: str) -> str:
     """The id of the newest entry, `0-0` where there is none."""
     with stream_errors():

@@ -1,4 +1,9 @@
-"""The threshold for a wanted false-reject rate, from the scores of good images alone."""
+"""The threshold for a wanted false-reject rate, from the scores of good images alone.
+
+Nothing is assumed of how scores are distributed: all follows from the order of the scores, as long as the images are
+drawn like those to come. Equal scores only make each promise safer, for a frame is rejected above the threshold alone.
+See David & Nagaraja, Order Statistics, 7.1 (the bound on the rate) and 7.3 (the frames to come).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 MARGIN = 1.25
 """Factor on the highest score where the images are too few to promise the rate."""
+
+_HALVINGS = 60  # of an interval of length 1: down to a double's own precision
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """`statistics` describes the scores and the promise, as `bundle.json` keeps it.
 
-    `promised` is 1.0 where the wanted rate holds with `confidence`; 0.0 where there were fewer than
-    `frames_needed` images, and the threshold is then the highest score times `margin`, an estimate.
+    promised        1.0 where the wanted rate holds with `confidence`. 0.0 where there were fewer than `frames_needed`
+                    images: then the threshold is the highest score times `margin`, an estimate
+    promised_rate   what holds with `confidence`, however many images there were: at most this share of all good frames
+                    is rejected in the long run; the wanted rate or less where `promised`
+    frames_missing  how many more images it takes to promise the wanted rate
+    next_frames     of as many good frames again,
+    next_rejected   no more than so many are rejected, with `confidence`
     """
 
     threshold: float
@@ -28,27 +41,34 @@ class Calibration:
         """Whether the wanted false-reject rate holds with the wanted confidence."""
         return self.statistics["promised"] == 1.0
 
+    def most_rejected(self, frames: int) -> int:
+        """Of so many good frames to come, how many are rejected at most, with the confidence of the calibration."""
+        known = self.statistics
+        return most_rejected(int(known["frames"]), int(known["above"]), frames, known["confidence"])
+
 
 def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confidence: float = 0.95) -> Calibration:
     """Find the lowest threshold that keeps to the false-reject rate with this confidence.
 
-    It is the order statistic that is an upper confidence bound on the (1 - rate) quantile, for any
-    distribution of scores, as long as the images are drawn like those to come (David & Nagaraja, Order
-    Statistics, 7.1). A frame is rejected when its score exceeds the threshold.
+    It is the order statistic that is an upper confidence bound on the (1 - rate) quantile of the scores.
 
     Raises:
         ValueError: no scores, scores that are not finite, or a rate or confidence outside 0..1.
     """
     if not (0 < false_reject_rate < 1 and 0 < confidence < 1):
         raise ValueError("false_reject_rate and confidence must lie between 0 and 1")
-    ordered = np.sort(np.asarray(scores, np.float64))
-    if not len(ordered) or not np.isfinite(ordered).all():
+    ordered = np.sort(np.asarray(scores, np.float32)).astype(np.float64)  # as they are compared when it is applied
+    count = len(ordered)
+    if not count or not np.isfinite(ordered).all():
         raise ValueError("wanted at least one score, and only finite ones")
-    above = allowed_above(len(ordered), false_reject_rate, confidence)
-    promised = above is not None
-    threshold = ordered[-1 - above] if above is not None else ordered[-1] * MARGIN
+    above = allowed_above(count, false_reject_rate, confidence)
+    promised, above = above is not None, above or 0
+    threshold = float(ordered[-1 - above])
+    if not promised:
+        threshold = float(np.float32(max(threshold, threshold * MARGIN)))
+    needed = frames_needed(false_reject_rate, confidence)
     statistics = {
-        "frames": float(len(ordered)),
+        "frames": float(count),
         "minimum": float(ordered[0]),
         "median": float(np.median(ordered)),
         "mean": float(ordered.mean()),
@@ -57,10 +77,15 @@ def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confiden
         "rejected": float(np.mean(ordered > threshold)),
         "confidence": confidence,
         "promised": float(promised),
-        "frames_needed": float(frames_needed(false_reject_rate, confidence)),
+        "promised_rate": promised_rate(count, above, confidence),
+        "frames_needed": float(needed),
+        "frames_missing": float(max(0, needed - count)),
+        "above": float(above),
         "margin": 1.0 if promised else MARGIN,
+        "next_frames": float(count),
+        "next_rejected": float(most_rejected(count, above, count, confidence)),
     }
-    return Calibration(float(np.float32(threshold)), statistics)  # float32, as maps are when it is applied
+    return Calibration(threshold, statistics)
 
 
 def allowed_above(count: int, rate: float, confidence: float) -> int | None:
@@ -73,7 +98,8 @@ def allowed_above(count: int, rate: float, confidence: float) -> int | None:
     above = None
     cumulative = 0.0
     for successes in range(count):
-        cumulative += math.exp(_log_binomial(count, successes, rate))
+        ways = _log_choose(count, successes)
+        cumulative += math.exp(ways + successes * math.log(rate) + (count - successes) * math.log1p(-rate))
         if cumulative > 1 - confidence:
             break
         above = successes
@@ -82,9 +108,50 @@ def allowed_above(count: int, rate: float, confidence: float) -> int | None:
 
 def frames_needed(rate: float, confidence: float) -> int:
     """Fewest good images with which the rate can be promised: (1 - rate)^n <= 1 - confidence."""
-    return math.ceil(math.log(1 - confidence) / math.log(1 - rate))
+    return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
 
 
-def _log_binomial(count: int, successes: int, rate: float) -> float:
-    ways = math.lgamma(count + 1) - math.lgamma(successes + 1) - math.lgamma(count - successes + 1)
-    return ways + successes * math.log(rate) + (count - successes) * math.log1p(-rate)
+def promised_rate(count: int, above: int, confidence: float) -> float:
+    """The least rate that a threshold with `above` of `count` scores above it promises with this confidence.
+
+    It solves P(binomial(count, rate) <= above) = 1 - confidence (Clopper & Pearson 1934); for `above` = 0 it is
+    1 - (1 - confidence)^(1 / count).
+    """
+    if above == 0:
+        return -math.expm1(math.log1p(-confidence) / count)
+    successes = np.arange(above + 1)
+    ways = np.array([_log_choose(count, number) for number in successes.tolist()])
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        rate = (low + high) / 2
+        if _at_most(ways, successes, count, rate) > 1 - confidence:
+            low = rate
+        else:
+            high = rate
+    return high
+
+
+def most_rejected(count: int, above: int, frames: int, confidence: float) -> int:
+    """The fewest rejects that `frames` good frames to come do not exceed with this confidence.
+
+    Where all scores differ, every order of the `count` known and the `frames` new ones is as likely as any other.
+    So the number of new ones above the threshold, which has `above` known ones above it, is negative hypergeometric
+    (beta-binomial with `above` + 1 and `count` - `above`), for any distribution of scores.
+    """
+    everything = _log_choose(count + frames, count)
+    cumulative = 0.0
+    for rejected in range(frames + 1):
+        ways = _log_choose(rejected + above, above)
+        ways += _log_choose(frames - rejected + count - above - 1, count - above - 1)
+        cumulative += math.exp(ways - everything)
+        if cumulative >= confidence:
+            return rejected
+    return frames
+
+
+def _at_most(ways: npt.NDArray[np.float64], successes: npt.NDArray[np.int_], count: int, rate: float) -> float:
+    return float(np.exp(ways + successes * math.log(rate) + (count - successes) * math.log1p(-rate)).sum())
+
+
+def _log_choose(things: int, chosen: int) -> float:
+    return math.lgamma(things + 1) - math.lgamma(chosen + 1) - math.lgamma(things - chosen + 1)
