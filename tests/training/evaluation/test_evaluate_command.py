@@ -92,7 +92,7 @@ def test_the_table_names_kinds_and_intervals(model: Path, data: Path) -> None:
 
     assert done.exit_code == 0, done.output
     assert re.search(r"^stain +3 ", done.stdout, re.MULTILINE)
-    assert re.search(r"^all defects +6 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^all +6 ", done.stdout, re.MULTILINE)
     assert re.search(r"^false rejects \d of 6, ", done.stdout, re.MULTILINE)
     assert "m@7 by paddle fp32, threshold 0.0133" in done.stdout
 

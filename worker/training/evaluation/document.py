@@ -77,6 +77,11 @@ def notes(evaluation: Evaluation) -> list[str]:
             f"{found.invalid} of {found.images} images would be INVALID on a line ({reasons}). They count as not found "
             "where they show a defect, and are left out of the false-reject rate; ranked is whatever has a score."
         )
+    if evaluation.camera_thresholds:
+        said.append(
+            f"The model has thresholds of their own for {evaluation.camera_thresholds} cameras: here one is in force "
+            "for all images."
+        )
     if not evaluation.is_calibrated:
         said.append("The model was never calibrated: PaddleX's threshold is in force.")
     return said

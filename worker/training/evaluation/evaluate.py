@@ -46,12 +46,17 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A model on a data set. `figures.….pixels` are those of the opened maps, of which score and labelMap are made;
-    `raw_pixels`, of all defects, those of the maps before, as papers give them."""
+    """A model on a data set.
+
+    `figures.….pixels` are those of the opened maps, of which score and labelMap are made; `raw_pixels`, of all
+    defects, those of the maps before, as papers give them. `camera_thresholds`: how many cameras the model has a
+    threshold of their own for; these are not in force here.
+    """
 
     model: str
     model_folder: Path
     is_calibrated: bool
+    camera_thresholds: int
     engine: str
     precision: str
     device: str
@@ -131,6 +136,7 @@ def evaluate(
     return Evaluation(
         model=predictor.bundle.identity,
         model_folder=predictor.bundle.folder,
+        camera_thresholds=len(predictor.bundle.camera_thresholds),
         is_calibrated=manifest is not None or predictor.threshold != predictor.bundle.threshold,
         engine=predictor.engine.name,
         precision=predictor.engine.precision,

@@ -14,16 +14,25 @@ from worker.training.evaluation.evaluate import Evaluation
 from worker.training.evaluation.figures import JUDGED, Figures, KindFigures
 from worker.training.evaluation.metrics import CONFIDENCE
 from worker.training.evaluation.pixels import PixelFigures
-from worker.training.evaluation.texts import figure_text, interval_text, percent_text, printable, share_text
+from worker.training.evaluation.texts import (
+    figure_text,
+    printable,
+    share_text,
+    short_interval_text,
+    short_percent_text,
+)
 from worker.types import Verdict
 
-_RANKED = ("image AUROC", "AP", "pixel AUROC", "PRO")
+_RANKED = ("image AUROC", "AP", "pixel", "PRO")
+_LEGEND = f"in brackets: {CONFIDENCE:.0%} intervals; AP: average precision of images; pixel: AUROC; PRO: up to 0.3"
 
 
 def show(console: Console, evaluation: Evaluation) -> None:
     """Print the table, what it is of, and what must be known of it."""
     found = evaluation.figures
     console.print(_table(found))
+    if found.bad:
+        console.print(_LEGEND, style="dim", highlight=False, soft_wrap=True)
     lines = [
         f"{evaluation.model} by {evaluation.engine} {evaluation.precision}, threshold {found.threshold:.4g}",
         f"false rejects {share_text(found.false_rejects)}",
@@ -35,8 +44,7 @@ def show(console: Console, evaluation: Evaluation) -> None:
 
 
 def _table(found: Figures) -> Table:
-    caption = f"in brackets the {CONFIDENCE:.0%} interval; recall at the threshold, in percent; PRO up to 0.3"
-    table = Table("kind", "n", *JUDGED, box=box.SIMPLE_HEAD, caption=caption, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table("kind", "n", *JUDGED, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("recall", *_RANKED) if found.bad else ():
         table.add_column(name)
     for column in table.columns[1:]:
@@ -46,15 +54,15 @@ def _table(found: Figures) -> Table:
         table.add_row(escape(printable(figures.kind)), *_row(figures))
     if found.bad:
         table.add_section()
-        table.add_row("all defects", *_row(found.bad))
+        table.add_row("all", *_row(found.bad))
     return table
 
 
 def _row(figures: KindFigures) -> list[str]:
     pixels = figures.pixels
-    ranked = [interval_text(figures.auroc), figure_text(figures.average_precision)]
+    ranked = [short_interval_text(figures.auroc), figure_text(figures.average_precision)]
     ranked += [figure_text(pixels.auroc if pixels else None), figure_text(pixels.pro if pixels else None)]
-    return [*_counts(figures.verdicts), percent_text(figures.recall), *ranked]
+    return [*_counts(figures.verdicts), short_percent_text(figures.recall), *ranked]
 
 
 def _counts(verdicts: Mapping[Verdict, int]) -> list[str]:
