@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import models
@@ -80,6 +81,37 @@ def test_numbers_go_up_whichever_version_it_comes_from(model: Path) -> None:
     assert [load_bundle(folder).identity for folder in (second, third, from_first)] == ["part@2", "part@3", "part@4"]
     first, *_, last = (read_manifest(from_first) or pytest.fail("no manifest")).history
     assert (first.action, last.action) == (ADOPTED, CALIBRATED)
+
+
+def test_versions_that_are_made_at_once_get_in_nobodys_way(model: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda number: calibrated(model, threshold=number / 8), range(4)))
+
+    assert {folder.name for folder in folders} == {"part-v2", "part-v3", "part-v4", "part-v5"}
+    assert [load_bundle(folder).threshold for folder in folders] == [0, 0.125, 0.25, 0.375]
+    assert {load_bundle(folder).identity for folder in folders} == {"part@2", "part@3", "part@4", "part@5"}
+
+
+def test_a_kill_leaves_no_model_and_the_next_version_takes_the_next_number(model: Path) -> None:
+    # Given a process that ends, as by SIGKILL, when half of the files are there
+    code = (
+        "import os, shutil; from pathlib import Path; from worker.training import versions\n"
+        "copy = shutil.copyfile\n"
+        "def die(source, target):\n"
+        "    copy(source, target)\n"
+        "    if source.name == 'inference.pdiparams': os.kill(os.getpid(), 9)\n"
+        "shutil.copyfile = die\n"
+        f"versions.write_version(Path({str(model)!r}), {{}}, action='calibrate')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == -9
+
+    left = [path for path in model.parent.iterdir() if path != model]
+    assert len(left) == 2
+    for folder in left:
+        with pytest.raises(BundleError, match=r"neither inference\.json"):
+            load_bundle(folder)
+    assert calibrated(model).name == "part-v3"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ takes 299 that differ; with fewer the command says what they can promise. The ol
     "--from-line", type=click.IntRange(1), metavar="N", help="The last N scores on a line, in place of images."
 )
 @click.option(
-    "--camera", "cameras", multiple=True, metavar="NAME", help="With --from-line: of this camera; repeatable."
+    "--camera", "cameras", multiple=True, metavar="NAME", help="With --from-line: of this camera alone; repeatable."
 )
 @click.option("--good-only", is_flag=True, help="With --from-line: all its parts were good, the rejected ones too.")
 @click.option(

@@ -17,7 +17,9 @@ def report(thresholds: Thresholds, rate: float, old: float, old_of_cameras: Mapp
     """
     lines = []
     if thresholds.repeated:
-        lines.append(f"{thresholds.repeated:,} frames show a picture that was there already: they count for nothing")
+        lines.append(
+            f"frames that show a picture which was there already, and count for nothing: {thresholds.repeated:,}"
+        )
     lines += [f"threshold {thresholds.common.threshold:.4g}, was {old:.4g}", promise(thresholds.common, rate)]
     for name, one in thresholds.cameras.items():
         before = old_of_cameras.get(name, old)

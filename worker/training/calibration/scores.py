@@ -69,7 +69,7 @@ def find_good_images(folder: Path) -> list[Path]:
 
 
 def _is_dataset(folder: Path) -> bool:
-    kinds = {path.name for path in folder.iterdir() if path.is_dir()}
+    kinds = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
     return layout_of(folder) is not Layout.PLAIN or (GOOD in kinds and len(kinds) > 1)
 
 
