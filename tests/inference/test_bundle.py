@@ -102,6 +102,13 @@ def test_a_bad_manifest_is_refused_naming_what_is_wrong(bundle: Path, text: str,
     assert says in refusal(bundle)
 
 
+def test_what_cannot_be_read_is_told(bundle: Path) -> None:
+    (bundle / MANIFEST).unlink()
+    (bundle / MANIFEST).mkdir()
+    assert "cannot be read: Is a directory" in refusal(bundle)
+    assert "cannot be read: File name too long" in refusal(bundle / ("n" * 300))
+
+
 def test_what_good_images_are_like_comes_with_the_bundle_where_it_was_measured(bundle: Path) -> None:
     assert load_bundle(bundle).image_statistics is None
     rewrite(bundle, image_statistics={"brightness": 0.5, "sharpness": None, "of_a_later_version": [1]})
