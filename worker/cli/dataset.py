@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,6 +145,8 @@ def _progress(what: str, total: int) -> Iterator[Callable[[], object]]:
 def _report(examination: Examination, output: Path | None) -> None:
     from worker.training.dataset.examination import printable
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names are anyone's, and not every terminal has all letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(soft_wrap=True, highlight=False)
     found = examination.dataset
     console.print(Text(f"{printable(str(found.folder))}, read as {found.layout}"))

@@ -1,7 +1,10 @@
 """`line-worker dataset check`, from folders with every sort of trouble to its report, its picture and its exit code."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +205,26 @@ def test_limits_hold_while_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert done.exit_code == 65
     assert "limits.max_pixels is 10000" in findings(done)["unreadable/error"][1][0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "set" / "1.png", noise(1))
+    closed = tmp_path / "set" / "closed"
+    closed.mkdir(mode=0)
+
+    done = check(tmp_path / "set", "--json")
+
+    assert done.exit_code == 65
+    assert findings(done)["closed/error"][1] == ["closed"]
+
+
+def test_a_terminal_without_all_letters_is_served(tmp_path: Path) -> None:
+    write(tmp_path / "größe" / "1.png", noise(1))
+    command = [sys.executable, "-m", "worker", "dataset", "check", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+
+    assert done.returncode == 0
+    assert b"sizes: all 40\\xd732" in done.stdout
+    assert done.stderr == b""

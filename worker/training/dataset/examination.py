@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,11 +132,21 @@ def _of_files(dataset: Dataset, faults: Sequence[str], seen: Survey, names: _Nam
             for one, why in seen.unreadable.items()
         )
         found.append(Finding(Weight.ERROR, "unreadable", "images that cannot be read", told))
+    if closed := _closed_folders(dataset.folder):
+        told = tuple(names.of(path) for path in closed)
+        found.append(Finding(Weight.ERROR, "closed", "folders that may not be read, so that nothing of them is", told))
     if dataset.strays:
         told = tuple(names.of(path) for path in dataset.strays)
         message = f"image files without a place in the {dataset.layout} layout, which are not used"
         found.append(Finding(Weight.WARNING, "strays", message, told))
     return found
+
+
+def _closed_folders(folder: Path) -> list[Path]:
+    errors: list[OSError] = []
+    for _ in os.walk(folder, onerror=errors.append):
+        pass
+    return sorted(Path(error.filename) for error in errors)
 
 
 def _of_masks(seen: Survey, names: _Names) -> list[Finding]:

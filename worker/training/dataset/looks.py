@@ -53,7 +53,8 @@ def look_at(image: Image) -> tuple[Look, Grey]:
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     chroma = cv2.resize(lab[:, :, 1:], (CHROMA_SIDE, CHROMA_SIDE), interpolation=cv2.INTER_AREA)
     height, width = image.shape[:2]
-    spread = np.ptp(small.astype(np.int16), axis=2)
+    red, green, blue = cv2.split(small)
+    spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
     return Look(
         height,
         width,
@@ -78,7 +79,8 @@ def _digest(image: Image) -> bytes:
 def _figures(lab: Plane, aspect: float) -> Plane:
     """Logarithms for what multiplies, so that twice as much counts as half."""
     light = np.ascontiguousarray(lab[:, :, 0])
-    colour = [*lab[:, :, 1:].mean((0, 1)), *np.log(lab[:, :, 1:].std((0, 1)) + 0.5)]
+    means, spreads = (values.ravel()[1:] for values in cv2.meanStdDev(lab))
+    colour = [*means, *np.log(spreads + 0.5)]
     along, across = (np.abs(np.diff(light, axis=axis)).mean() + 0.05 for axis in (1, 0))
     detail = [figure for scale in (1, 2, 4) for figure in _detail(light, scale)]
     values = [*np.percentile(light, (2, 25, 50, 75, 98)), *colour, *detail, np.log(along / across), np.log(aspect)]

@@ -119,7 +119,7 @@ def _distances(figures: Plane) -> Scores:
     for block in _blocks(len(points)):
         some = points[block.start : block.stop]
         distances = squares[None] + (some**2).sum(axis=1)[:, None] - 2 * some @ points.T
-        nearest.append(np.partition(distances, _NEIGHBOUR, axis=1)[:, _NEIGHBOUR])
+        nearest.append(np.partition(distances, _NEIGHBOUR, axis=1)[:, _NEIGHBOUR].copy())  # not the whole block with it
     return np.asarray(0.5 * np.log(np.maximum(np.concatenate(nearest), 1e-6)), np.float64)
 
 
