@@ -7,6 +7,7 @@ LineError
 ├── EngineRefused          no engine and precision here agrees with paddle's fp32 on the golden frames
 ├── EngineError            the inference engine failed on a batch
 ├── SourceError            a camera or file cannot be opened or read
+├── TrainingFailed         a fit came to nothing
 ├── StreamError            something is wrong on the Redis side
 │   └── StreamUnavailable  Redis cannot be reached or refuses work for now: wait and try again
 ├── CrashLoop              workers die again and again without finishing a frame
@@ -62,6 +63,12 @@ class SourceError(LineError):
     """A camera, video or folder cannot be opened or read."""
 
     exit_code = 66  # EX_NOINPUT
+
+
+class TrainingFailed(LineError):
+    """A fit came to nothing, and would again: another recipe is needed."""
+
+    exit_code = 1
 
 
 class StreamError(LineError):

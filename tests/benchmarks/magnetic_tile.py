@@ -48,7 +48,7 @@ def main() -> None:
         bundle = options.bundle or Path(scratch) / "bundle"
         fit_s = None if bundle.exists() else fit(options, bundle)
         results, books = inspect(options.data / "test", bundle, len(CAMERAS) * len(images), Path(scratch))
-    report = {"steps": options.steps if fit_s else None, "fit_s": fit_s} | judge(results, books, kinds)
+    report = {"epochs": options.epochs if fit_s else None, "fit_s": fit_s} | judge(results, books, kinds)
     show(report)
     if options.report:
         options.report.write_text(json.dumps(report, indent=2) + "\n")
@@ -60,9 +60,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=SHARED / "data" / "magnetic_tile", help="holds train/good and test"
     )
-    parser.add_argument("--teacher", type=Path, default=SHARED / "weights" / TEACHER, help="weights of ResNet18")
+    parser.add_argument("--teacher", type=Path, default=SHARED / "weights" / TEACHER, help="a name, or weights")
     parser.add_argument("--bundle", type=Path, help="the model: taken where it is there, else fitted and kept")
-    parser.add_argument("--steps", type=int, default=150, help="of the fit, eight images each (default: 150)")
+    parser.add_argument("--epochs", type=int, default=100, help="of the fit (default: 100)")
     parser.add_argument("--report", type=Path, help="write the figures to this file as JSON")
     return parser.parse_args()
 
@@ -71,7 +71,7 @@ def fit(options: argparse.Namespace, bundle: Path) -> float:
     """Train on the good images; the seconds that it took."""
     began = time.monotonic()
     command = [*COMMAND, "train", "--data", options.data / "train" / GOOD, "--teacher", options.teacher]
-    subprocess.run([*map(str, command), "--output", str(bundle), "--steps", str(options.steps)], check=True)
+    subprocess.run([*map(str, command), "--output", str(bundle), "--epochs", str(options.epochs)], check=True)
     return round(time.monotonic() - began, 1)
 
 

@@ -235,4 +235,4 @@ def test_without_the_rejected_ones_each_calibration_would_lower_the_threshold() 
         return find_thresholds([Scored("", s, str(s)) for s in scores], 0.01, 0.95).common.threshold
 
     assert next_one([s for s in period if s <= threshold]) < threshold - 0.1
-    assert next_one(period) == pytest.approx(threshold, abs=0.15)
+    assert next_one(period) == pytest.approx(threshold, abs=0.35)

@@ -1,4 +1,4 @@
-"""Images are found, split and read; what cannot be read is named."""
+"""Images are found and read; what cannot be read is named."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import pytest
 from worker.errors import SourceError
 from worker.inference.preprocess import preprocess
 from worker.settings import load
-from worker.training.data import Samples, digest, find_images, read_image, read_images, split
-from worker.training.make import TRANSFORMS
+from worker.training.data import Samples, digest, find_images, read_image, read_images
+from worker.training.make import transforms_of
 
+TRANSFORMS = transforms_of((256, 256))
 LIMITS = load()[0].limits
 
 
@@ -48,22 +49,6 @@ def test_an_image_is_read_as_rgb(tmp_path: Path) -> None:
     cv2.imwrite(str(path), np.full((20, 20, 3), (0, 0, 200), np.uint8))
 
     assert read_image(path, LIMITS)[0, 0].tolist() == [200, 0, 0]
-
-
-def test_the_split_leaves_none_out_and_follows_the_seed() -> None:
-    paths = [Path(f"{number}.png") for number in range(20)]
-
-    learned, held_out = split(paths, 0.2, seed=3)
-
-    assert len(held_out) == 4
-    assert sorted(learned + held_out) == sorted(paths)
-    assert split(paths, 0.2, seed=3) == (learned, held_out)
-    assert split(paths, 0.2, seed=4) != (learned, held_out)
-
-
-def test_one_image_cannot_be_split() -> None:
-    with pytest.raises(SourceError, match="not enough"):
-        split([Path("1.png")], 0.2, seed=0)
 
 
 def test_the_digest_follows_content_not_names(tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
-"""Weights load by name, folding is exact, and what is exported runs for any batch."""
+"""Folding is exact, and what is exported runs for any batch."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from worker.errors import SourceError
 from worker.inference.predictor import Predictor
 from worker.training.export import export
 from worker.training.framework import paddle
 from worker.training.network import Backbone, Stfpm, folded_backbone, fresh_student
-from worker.training.weights import Weights, draw, fold, read
+from worker.training.teachers.files import read
+from worker.training.weights import Weights, draw, fold
 
 
 def with_batch_norm(seed: int) -> Weights:
@@ -58,29 +58,6 @@ def test_a_folded_network_gives_the_same_features() -> None:
 
         for wanted, found in pairs:
             np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-3, atol=1e-3 * wanted.numpy().max())
-
-
-@pytest.mark.parametrize("prepare", [dict, fold], ids=["with BatchNorm", "folded"])
-def test_a_teacher_file_loads_in_either_form(tmp_path: Path, prepare: type) -> None:
-    weights = with_batch_norm(2)
-    np.savez(tmp_path / "teacher.npz", **prepare(weights), **{"fc.weight": np.zeros((10, 512), np.float32)})
-
-    found = read(tmp_path / "teacher.npz")
-
-    assert found.keys() == fold(weights).keys()
-    assert all(np.array_equal(found[name], value) for name, value in fold(weights).items())
-
-
-def test_a_wrong_teacher_file_is_refused_with_its_name(tmp_path: Path) -> None:
-    lacking = fold(draw(0))
-    del lacking["layer3.1.conv2.weight"]
-    np.savez(tmp_path / "lacking.npz", **lacking)
-    np.savez(tmp_path / "pickled.npz", **{"conv1.weight": np.array([{}], object)})
-    (tmp_path / "text.npz").write_text("no archive")
-
-    for name, said in (("lacking", "layer3.1.conv2"), ("pickled", "pickled"), ("text", "text"), ("none", "no such")):
-        with pytest.raises(SourceError, match=said):
-            read(tmp_path / f"{name}.npz")
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])

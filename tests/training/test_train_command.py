@@ -1,75 +1,212 @@
 """`line-worker train`, from a folder to a model that serves."""
 
+import csv
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from worker.capture.generated import GeneratedLine
 from worker.cli import main
 from worker.inference.bundle import Manifest
 from worker.inference.predictor import Predictor
 
+QUICK = ["--teacher", "random", "--size", "64x64", "--batch-size", "4", "--fitter", "paddle", "--no-graphs"]
+
 
 @pytest.fixture
 def good_parts(tmp_path: Path) -> Path:
     folder = tmp_path / "good"
     folder.mkdir()
-    for seq in range(4):
+    for seq in range(10):
         cv2.imwrite(str(folder / f"{seq}.png"), GeneratedLine(3, size=96).render(seq, "good").image[:, :, ::-1])
     return folder
 
 
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def export(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
 def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -> None:
     output = tmp_path / "bundle"
-    arguments = ["--data", str(good_parts), "--teacher", "random", "--output", str(output)]
 
-    done = CliRunner().invoke(main, ["train", *arguments, "--steps", "20", "--batch-size", "2"])
+    done = train("--data", good_parts, "--output", output, "--epochs", 10, *QUICK, "--graphs")
 
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(output)
+    assert "7 images to learn from, 1 to watch the fit with, 2 to calibrate with; teacher random" in done.stderr
     told = [line.partition(",")[0] for line in done.stderr.splitlines() if line.startswith("step ")]
     assert told == [f"step {step} of 20" for step in range(2, 21, 2)]
-    assert "estimate" in done.stderr  # one held-out image promises nothing
+    assert "estimate" in done.stderr  # two held-out images promise nothing
     manifest = Manifest.model_validate_json((output / "bundle.json").read_bytes())
     assert manifest.score_statistics["promised"] == 0.0
     good = manifest.image_statistics
     assert good is not None
-    assert (good.images, good.width, good.height) == (4, 96, 96)
-    assert good.brightness
-    assert good.sharpness
+    assert (good.images, good.width, good.height) == (10, 96, 96)
     prediction = Predictor.open(output).predict([GeneratedLine(3).part(0).image])[0]
     assert prediction.threshold == manifest.threshold
+    assert prediction.label_map.shape == (64, 64)
+    run = tmp_path / "bundle.training"
+    with (run / "history.csv").open() as file:
+        assert [row["number"] for row in csv.DictReader(file)] == [str(number) for number in range(1, 11)]
+    curves = cv2.imread(str(run / "curves.png"))
+    assert curves is not None
+    assert curves.std() > 1
+
+
+def test_a_set_in_the_layout_of_mvtec_gives_its_good_images_alone(tmp_path: Path, good_parts: Path) -> None:
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    good_parts.rename(tmp_path / "set" / "train" / "good")
+    bad = tmp_path / "set" / "test" / "hole"
+    bad.mkdir(parents=True)
+    shutil.copy(tmp_path / "set" / "train" / "good" / "0.png", bad / "0.png")
+
+    done = train("--data", tmp_path / "set", "--output", tmp_path / "m", "--epochs", 1, *QUICK)
+
+    assert done.exit_code == 0, done.output
+    assert "7 images to learn from, 1 to watch the fit with, 2 to calibrate with" in done.stderr
+
+
+def test_paddlexs_file_and_overrides_say_the_same_as_options(tmp_path: Path, good_parts: Path) -> None:
+    config = tmp_path / "STFPM.yaml"
+    config.write_text(
+        f"Global: {{model: STFPM, mode: train, dataset_dir: {good_parts}, device: cpu, output: {tmp_path / 'm'}}}\n"
+        "Train: {epochs_iters: 5, num_classes: 1, batch_size: 2, learning_rate: 0.4, pretrain_weight_path: null}\n"
+        "Evaluate: {log_interval: 10}\n"
+    )
+    quick = ["--teacher", "random", "--size", "64x64", "--fitter", "paddle"]
+
+    done = train("-c", config, "-o", "Train.epochs_iters=3", "-o", "Train.batch_size=8", "--epochs", 2, *quick)
+
+    assert done.exit_code == 0, done.output
+    assert "step 2 of 2," in done.stderr  # seven images in batches of eight, two epochs
+    assert "without effect here: Train.num_classes" in done.stderr
+    assert (tmp_path / "m" / "bundle.json").is_file()
+
+
+def test_killed_it_goes_on_and_comes_to_the_same_model(tmp_path: Path, good_parts: Path) -> None:
+    arguments = ["--data", good_parts, *QUICK, "--epochs", "60", "--seed", "2"]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "worker", "train", *map(str, arguments), "--output", str(tmp_path / "m")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert killed.stderr is not None
+    for line in killed.stderr:
+        if line.startswith("step 48 "):
+            break
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    killed.stderr.close()
+
+    again = train(*arguments, "--output", tmp_path / "m")
+    whole = train(*arguments, "--output", tmp_path / "w")
+
+    assert again.exit_code == whole.exit_code == 0, again.output + whole.output
+    assert not (tmp_path / "m.training" / "checkpoint.npz.part").exists()
+    both = [(tmp_path / name / "inference.pdiparams").read_bytes() for name in ("m", "w")]
+    assert both[0] == both[1]
+
+
+def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
+    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK).exit_code == 0
+
+    done = export(tmp_path / "m.training", "--output", tmp_path / "again", "--no-graphs")
+    over = export(tmp_path / "m.training", "--output", tmp_path / "again", "--no-graphs")
+    nothing = export(good_parts, "--output", tmp_path / "none")
+
+    assert done.exit_code == 0, done.output
+    both = [Manifest.model_validate_json((tmp_path / name / "bundle.json").read_bytes()) for name in ("m", "again")]
+    assert both[0].threshold == both[1].threshold
+    assert both[0].sha256["inference.pdiparams"] == both[1].sha256["inference.pdiparams"]
+    assert [entry.action for entry in both[1].history] == ["train", "optimize"]
+    assert (over.exit_code, nothing.exit_code) == (78, 66)
+    assert "there is no training in this folder" in nothing.stderr
 
 
 @pytest.mark.parametrize(
-    ("data", "teacher", "said"),
+    ("arguments", "code", "said"),
     [
-        ("nowhere", "random", "no such folder"),
-        ("", "random", "no image"),
-        ("good", "none.npz", "no such file"),
-        ("good", __file__, "not an .npz file\n"),
+        (["--data", "nowhere"], 66, "no such folder"),
+        (["--data", "empty"], 66, "no image"),
+        (["--data", "good", "--teacher", "none.npz"], 66, "no such file"),
+        (["--data", "good", "--teacher", __file__], 66, "wanted a file that ends with .npz"),
+        (["--data", "good", "--size", "64"], 78, "wanted WIDTHxHEIGHT"),
+        (["--data", "good", "--size", "60x64"], 78, "size.1: Input should be a multiple of 16"),
+        (["--data", "good", "--batch-size", "1"], 78, "batch-size: Input should be greater than or equal to 2"),
+        (["--data", "good", "--epochs", "0"], 78, "epochs: "),
+        (["--data", "good", "--learning-rate", "nan"], 78, "learning-rate: "),
+        (["--data", "good", "--device", "tpu"], 78, "the kind must be one of"),
+        (["--data", "good", "-o", "Train.batch_size"], 78, "wanted Key.Sub=value"),
+        (["--data", "good", "-o", "Train.bach_size=2"], 78, "there is no such key"),
+        (["--data", "good", "-o", "Global.model=PatchCore"], 78, "no model of this kind"),
+        (["--data", "good", "-c", "none.yaml"], 78, "none.yaml: cannot be read"),
+        ([], 78, "--data is needed"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, good_parts: Path, data: str, teacher: str, said: str) -> None:
-    folder = tmp_path / data if data else tmp_path / "empty"
+def test_what_is_wrong_is_said(
+    tmp_path: Path,
+    good_parts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
 
-    done = CliRunner().invoke(
-        main, ["train", "--data", str(folder), "--teacher", teacher, "--output", str(tmp_path / "bundle")]
-    )
+    done = train("--output", tmp_path / "m", *arguments)
 
-    assert done.exit_code == 66
+    assert done.exit_code == code, done.output
     assert said in done.stderr
 
 
-@pytest.mark.parametrize("output", ["good/0.png", "good/0.png/below"])
-def test_an_output_that_cannot_be_written_is_told_before_the_fit(tmp_path: Path, good_parts: Path, output: str) -> None:
-    arguments = ["--data", str(good_parts), "--teacher", "random", "--output", str(tmp_path / output)]
-
-    done = CliRunner().invoke(main, ["train", *arguments])
+@pytest.mark.parametrize("output", ["good/0.png", "good/0.png/below", "good"])
+def test_an_output_that_cannot_be_taken_is_told_before_the_fit(tmp_path: Path, good_parts: Path, output: str) -> None:
+    done = train("--data", good_parts, "--output", tmp_path / output, *QUICK)
 
     assert done.exit_code == 78
-    assert "no model can be written there" in done.stderr
+    assert "no model can be written there" in done.stderr or "nothing is ever overwritten" in done.stderr
     assert "step" not in done.stderr
+    assert len(list(good_parts.iterdir())) == 10
+
+
+def test_an_earlier_training_with_another_recipe_is_not_gone_on_with(tmp_path: Path, good_parts: Path) -> None:
+    arguments = ["--data", good_parts, "--output", tmp_path / "m", *QUICK]
+    assert train(*arguments, "--epochs", 1).exit_code == 0
+    shutil.rmtree(tmp_path / "m")
+
+    refused = train(*arguments, "--epochs", 2)
+    restarted = train(*arguments, "--epochs", 2, "--restart")
+
+    assert refused.exit_code == 78
+    assert "holds a training with other recipe" in refused.stderr
+    assert restarted.exit_code == 0, restarted.output
+
+
+def test_a_set_with_too_few_images_is_said(tmp_path: Path, good_parts: Path) -> None:
+    for image in list(good_parts.iterdir())[2:]:
+        image.unlink()
+
+    done = train("--data", good_parts, "--output", tmp_path / "m", *QUICK)
+
+    assert done.exit_code == 66
+    assert "2 images are not enough" in done.stderr
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, good_parts: Path) -> None:
+    (good_parts / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+
+    done = train("--data", good_parts, "--output", tmp_path / "m", *QUICK)
+
+    assert done.exit_code == 66
+    assert "3.png" in done.stderr

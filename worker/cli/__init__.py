@@ -19,6 +19,7 @@ COMMANDS = {
     "config": "worker.cli.config",
     "dataset": "worker.cli.dataset",
     "train": "worker.cli.train",
+    "export": "worker.cli.export",
     "evaluate": "worker.cli.evaluate",
     "calibrate": "worker.cli.calibrate",
     "history": "worker.cli.history",

@@ -1,138 +1,199 @@
-"""`line-worker train`: a folder of good images becomes a calibrated model folder."""
+"""`line-worker train`: photographs of good parts become a calibrated model folder."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from worker.devices import parse_devices
 from worker.errors import SettingsError
-from worker.settings import load
-from worker.types import Image
+from worker.settings import Settings, load
 
 if TYPE_CHECKING:
-    from worker.training.calibrate import Calibration
+    from worker.training.plan import Plan
+    from worker.training.train import Trained, Watcher
 
-RANDOM = "random"
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_FITTERS = ("auto", "paddle", "torch")
 
 
 @click.command(
     epilog="""\b
 Examples:
-  line-worker train --data ./good --teacher resnet18.npz --output ./model
-  line-worker train --data ./good --teacher random --output ./model --steps 300
-  line-worker run --model ./model                    serve what it wrote
+  line-worker train --data ./good --output ./model                   200 photographs of good parts are enough
+  line-worker train --data ./mvtec/bottle --output ./model           MVTec AD's layout: its train/good
+  line-worker train --data ./good --output ./model --teacher imagenet --epochs 50
+  line-worker train -c STFPM.yaml -o Global.dataset_dir=./lists -o Train.batch_size=8
+  line-worker run --model ./model                                    serve what it wrote
 
-The scores of the images held out set the threshold. To promise 1 % false rejects with 95 % confidence takes 299
-of them; with fewer it is an estimate, and the command says so."""
+Broken off, by Ctrl-C or by a power cut, the same command goes on where it was, and comes to the same model. What it
+needs for that, the history and its curves are kept beside the model, in OUTPUT.training.
+
+Some images are held out: their scores set the threshold. To promise 1 % false rejects with 95 % confidence takes 299
+of them; with fewer it is an estimate, and the command says what it can promise."""
 )
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of good images, to its leaves.")
-@click.option("--teacher", required=True, metavar="FILE|random", help="ResNet18 weights (.npz), or random ones.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write the model to.")
-@click.option("--steps", type=click.IntRange(1), default=150, show_default=True, help="Steps of the fit.")
-@click.option("--batch-size", type=click.IntRange(2), default=8, show_default=True, help="Images a step.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same start.")
+@click.option("--data", type=click.Path(path_type=Path), help="Good images: a folder, MVTec AD's layout, or lists.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to write the model to; new or empty.")
+@click.option("--teacher", metavar="NAME|FILE", help="builtin (default), imagenet, random, or weights on disk.")
+@click.option("-c", "--paddlex-config", type=click.Path(path_type=Path), help="PaddleX's STFPM.yaml.")
+@click.option("-o", "overrides", multiple=True, metavar="KEY.SUB=VALUE", help="As PaddleX's; wins over the file.")
+@click.option("--epochs", type=int, help="Passes over the images. [100]")
+@click.option("--batch-size", type=int, help="Images a step. [32]")
+@click.option("--learning-rate", type=float, help="Of stochastic gradient descent. [0.4]")
+@click.option("--schedule", help="How the rate goes: constant, step, cosine.")
+@click.option("--size", metavar="WxH", help="What images are resized to. [256x256]")
+@click.option("--patience", type=int, help="End after so many epochs without a better validation loss. [0: never]")
+@click.option("--seed", type=int, help="Same seed, same model. [0]")
+@click.option("--validation", type=_SHARE, default=0.1, show_default=True, help="Share that the fit is watched with.")
 @click.option("--holdout", type=_SHARE, default=0.2, show_default=True, help="Share kept back to calibrate with.")
-@click.option(
-    "--false-reject-rate",
-    type=_SHARE,
-    default=0.01,
-    show_default=True,
-    help="Good parts that may be rejected.",
-)
+@click.option("--false-reject-rate", type=_SHARE, default=0.01, show_default=True, help="Good parts to be rejected.")
+@click.option("--confidence", type=_SHARE, default=0.95, show_default=True, help="With which that rate is promised.")
+@click.option("--fitter", type=click.Choice(_FITTERS), default="auto", show_default=True, help="What computes the fit.")
+@click.option("--device", help="cpu (default), gpu:0, npu:0 …")
+@click.option("--graphs/--no-graphs", default=True, help="Whether to make the graphs of other engines too.")
+@click.option("--restart", is_flag=True, help="Forget what an earlier call left, and begin anew.")
 def train(
     *,
-    data: Path,
-    teacher: str,
-    output: Path,
-    steps: int,
-    batch_size: int,
-    seed: int,
+    data: Path | None,
+    output: Path | None,
+    teacher: str | None,
+    paddlex_config: Path | None,
+    overrides: tuple[str, ...],
+    size: str | None,
+    validation: float,
     holdout: float,
     false_reject_rate: float,
+    confidence: float,
+    fitter: str,
+    device: str | None,
+    graphs: bool,
+    restart: bool,
+    **recipe: Any,
 ) -> None:
-    """Train a model on images of good parts, and calibrate its threshold on those held out.
+    """Train a model on images of good parts, and calibrate its threshold on those held out."""
+    from worker.training.dataset.layouts import open_dataset
+    from worker.training.paddlex import make_recipe, read_wishes
 
-    A teacher that was trained on photographs finds finer defects than a random one, and sooner.
-    """
-    from worker.training.data import digest, find_images, read_images, split
-    from worker.training.weights import read
+    console = console_of_training()
+    wishes = read_wishes(paddlex_config, overrides)
+    if wishes.ignored:
+        console.print(f"without effect here: {', '.join(wishes.ignored)}")
+    given = {name: value for name, value in recipe.items() if value is not None}
+    if size is not None:
+        given["size"] = _height_and_width(size)
+    wanted = make_recipe(wishes.recipe | given)
+    options = wishes.options
+    images = [sample.path for sample in open_dataset(_needed(data, options, "data")).learned]
+    folder = _needed(output, options, "output")
+    on = parse_devices(device or options.get("device") or "cpu")[0]
+    settings, _ = load()
+    found = _open_teacher(teacher or options.get("teacher") or "builtin", settings, console)
 
-    limits = load()[0].limits
-    paths = find_images(data)
-    learned, held_out = split(paths, holdout, seed)
-    weights = None if teacher == RANDOM else read(Path(teacher))
-    _make_folder(output)
-    console = Console(stderr=True)
-    console.print(f"{len(learned)} images to learn from, {len(held_out)} to calibrate with")
+    from worker.training.train import Order, Watcher  # imports paddle, which takes seconds: once the rest is well
+    from worker.training.train import train as run
 
-    from worker.training.fit import Recipe  # imports paddle, which takes seconds: only once the rest is well
-    from worker.training.make import make_bundle
+    order = Order(
+        images=images,
+        teacher=found,
+        recipe=wanted,
+        output=folder,
+        validation_share=validation,
+        holdout_share=holdout,
+        false_reject_rate=false_reject_rate,
+        confidence=confidence,
+        fitter=fitter,
+        device=on,
+        graphs=graphs,
+    )
+    with _watched(console, len(images), Watcher) as watcher:
+        trained = run(order, settings.limits, watcher, restart=restart)
+    report_training(console, trained, false_reject_rate)
+    click.echo(folder)
 
-    with _progress(console) as bar:
-        reading = bar.add_task("reading", total=len(paths))
-        fitting = bar.add_task("fitting", total=steps)
 
-        def images(paths: list[Path]) -> Iterator[Image]:
-            for image in read_images(paths, limits):
-                bar.advance(reading)
-                yield image
+def console_of_training() -> Console:
+    """Standard error, where a line stays a line off a terminal."""
+    return Console(stderr=True, soft_wrap=True)
 
-        def show(step: int, loss: float) -> None:
-            bar.update(fitting, completed=step, description=f"fitting, loss {loss:.3f}")
+
+def _needed(given: Path | None, options: dict[str, str], name: str) -> Path:
+    value = given or options.get(name)
+    if not value:
+        raise SettingsError(f"--{name} is needed, or its key in the file of -c")
+    return Path(value)
+
+
+def _height_and_width(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise SettingsError(f"--size {text}: wanted WIDTHxHEIGHT in pixels, as in 256x256")
+    return int(height), int(width)
+
+
+def _open_teacher(name: str, settings: Settings, console: Console) -> Any:
+    from worker.training.teachers import open_teacher
+
+    with _bars(console) as bars:
+        fetching = bars.add_task("fetching the teacher", total=None, visible=False)
+
+        def fetched(done: int, total: int) -> None:
+            bars.update(fetching, completed=done >> 20, total=total >> 20, visible=True)
+
+        return open_teacher(name, settings.cache_folder / "teachers", fetched)
+
+
+@contextmanager
+def _watched(console: Console, images: int, watcher: Callable[..., Watcher]) -> Iterator[Watcher]:
+    """Bars on a terminal, a line now and then elsewhere."""
+    with _bars(console) as bars:
+        reading = bars.add_task("reading", total=images)
+        fitting = bars.add_task("fitting", total=None)
+
+        def planned(plan: Plan, resumed: bool) -> None:
+            console.print(
+                f"{len(plan.learned)} images to learn from, {len(plan.validation)} to watch the fit with, "
+                f"{len(plan.held_out)} to calibrate with; teacher {plan.teacher}; {plan.fitter}"
+            )
+            if resumed:
+                console.print("going on with the fit that was broken off")
+
+        def stepped(step: int, steps: int, loss: float) -> None:
+            bars.update(fitting, completed=step, total=steps, description=f"fitting, loss {loss:.3f}")
             if not console.is_terminal and step * 10 // steps > (step - 1) * 10 // steps:
                 console.print(f"step {step} of {steps}, loss {loss:.3f}")
 
-        calibration = make_bundle(
-            output,
-            weights,
-            images(learned),
-            images(held_out),
-            recipe=Recipe(steps=steps, batch_size=batch_size, seed=seed),
-            false_reject_rate=false_reject_rate,
-            data_digest=digest(paths),
-            progress=show,
-        )
-    _report(console, calibration, false_reject_rate)
-    click.echo(output)
+        yield watcher(lambda: bars.advance(reading), planned, stepped)
 
 
-def _make_folder(output: Path) -> None:
-    """Now, and not behind a fit of minutes, it must show that nothing can be written there."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        raise SettingsError(f"--output {output}: no model can be written there: {error.strerror}") from error
-
-
-def _progress(console: Console) -> Progress:
-    left = TextColumn("left")
+def _bars(console: Console) -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
-        left,
+        TextColumn("left"),
     )
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
-def _report(console: Console, calibration: Calibration, rate: float) -> None:
-    statistics = calibration.statistics
+def report_training(console: Console, trained: Trained, rate: float) -> None:
+    """What came of it; `rate` is the false-reject rate that was wanted."""
+    from worker.training.calibration.report import promise
+
+    history, scores = trained.fitted.history, trained.calibration.statistics
     console.print(
-        f"threshold {calibration.threshold:.4g}; scores of the {statistics['frames']:.0f} held-out images: "
-        f"median {statistics['median']:.4g}, highest {statistics['maximum']:.4g}"
+        f"{len(history)} epochs in {sum(epoch.seconds for epoch in history):.0f} s; the student of epoch "
+        f"{trained.fitted.best_epoch} is taken; history and curves are in {trained.run.folder}"
     )
-    if not calibration.promised:
-        console.print(
-            f"The threshold is an estimate: to promise {rate:.2%} false rejects takes "
-            f"{statistics['frames_needed']:.0f} held-out images. "
-            f"It is {statistics['margin']} times the highest score."
-        )
+    console.print(
+        f"threshold {trained.calibration.threshold:.4g}; scores of the {scores['frames']:.0f} held-out images: "
+        f"median {scores['median']:.4g}, highest {scores['maximum']:.4g}"
+    )
+    console.print(promise(trained.calibration, rate))

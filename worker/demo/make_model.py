@@ -17,15 +17,21 @@ import numpy as np
 from worker.capture.defects import KINDS
 from worker.capture.generated import GOOD, GeneratedLine
 from worker.demo import MODEL
+from worker.devices import Device
 from worker.inference.bundle import load_bundle
-from worker.training.fit import Progress, Recipe
-from worker.training.glyphs import glyph_teacher
-from worker.training.make import TRANSFORMS, make_bundle, score
-from worker.training.weights import Weights, read
+from worker.inference.health import Survey
+from worker.training.data import Samples
+from worker.training.fitting.fitter import AUTO, open_fitter
+from worker.training.fitting.loop import fit
+from worker.training.fitting.recipe import Recipe
+from worker.training.make import make_bundle, score, transforms_of
+from worker.training.teachers import BUILTIN_FILE
+from worker.training.teachers.files import read
 from worker.types import Image
 
 LEARN_SEEDS, CALIBRATE_SEEDS, CHECK_SEEDS = range(1000, 1040), range(2000, 2040), range(3000, 3020)
 LEARN_EACH, CALIBRATE_EACH, CHECK_EACH = 10, 25, 25
+EPOCHS = 12
 
 
 def parts(seeds: Iterable[int], kind: str, each: int) -> Iterator[Image]:
@@ -43,39 +49,32 @@ def check(folder: Path, seeds: Iterable[int] = CHECK_SEEDS, each: int = CHECK_EA
     return shares
 
 
-def _teacher(file: Path) -> Weights:
-    """The teacher, kept in a file, since it takes half of the time."""
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **glyph_teacher(TRANSFORMS, progress=_tell("teacher")))  # type: ignore[arg-type]
-    return read(file)
-
-
-def _tell(what: str) -> Progress:
-    def tell(step: int, loss: float) -> None:
-        if step % 10 == 0:
-            click.echo(f"{what}: step {step}, loss {loss:.4f}", err=True)
-
-    return tell
+def _tell(step: int, steps: int, loss: float) -> None:
+    if step % 10 == 0:
+        click.echo(f"step {step} of {steps}, loss {loss:.4f}", err=True)
 
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), default=MODEL, show_default=True)
-@click.option("--teacher", type=click.Path(path_type=Path), required=True, help="File to keep the teacher in (.npz).")
-@click.option("--steps", type=click.IntRange(1), default=160, show_default=True)
-def main(output: Path, teacher: Path, steps: int) -> None:
+@click.option("--epochs", type=click.IntRange(1), default=EPOCHS, show_default=True)
+def main(output: Path, epochs: int) -> None:
     """Make the demo's model and check it on cameras that it has not seen."""
+    recipe, teacher, survey = Recipe(epochs=epochs, schedule="step"), read(BUILTIN_FILE), Survey()
+    transforms = transforms_of(recipe.size)
+    learned = Samples(survey.passing(parts(LEARN_SEEDS, GOOD, LEARN_EACH)), transforms)
+    held_out = Samples(survey.passing(parts(CALIBRATE_SEEDS, GOOD, CALIBRATE_EACH)), transforms)
+    fitter = open_fitter(AUTO, teacher, recipe, Device("cpu"))
+    fitted = fit(fitter, learned, Samples([], transforms), recipe, progress=_tell)
     calibration = make_bundle(
         output,
-        _teacher(teacher),
-        parts(LEARN_SEEDS, GOOD, LEARN_EACH),
-        parts(CALIBRATE_SEEDS, GOOD, CALIBRATE_EACH),
-        recipe=Recipe(steps=steps),
+        teacher,
+        fitted.student,
+        learned,
+        held_out,
+        image_statistics=survey.statistics(with_size=False),  # people show it pictures of their own
         name="demo-flange",
         version="1",
-        any_size=True,  # people show it pictures of their own
         graphs=False,  # 28 MB that the first start makes by itself
-        progress=_tell("student"),
     )
     click.echo(f"threshold {calibration.threshold:.5g} from {calibration.statistics}")
     for kind, share in check(output).items():

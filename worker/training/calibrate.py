@@ -50,7 +50,10 @@ class Calibration:
 def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confidence: float = 0.95) -> Calibration:
     """Find the lowest threshold that keeps to the false-reject rate with this confidence.
 
-    It is the order statistic that is an upper confidence bound on the (1 - rate) quantile of the scores.
+    It is the order statistic that is an upper confidence bound on the (1 - rate) quantile of the scores. A promise that
+    holds in the long run should also be seen to hold: it is a higher one where the rate counted in as many frames again
+    would be above the wanted one in more than half of the cases that the confidence leaves. (Where not even the highest
+    score does that, from 299 to 500 frames for 1 % at 95 %, that one is taken.)
 
     Raises:
         ValueError: no scores, scores that are not finite, or a rate or confidence outside 0..1.
@@ -61,8 +64,11 @@ def calibrate(scores: Sequence[float], false_reject_rate: float = 0.01, confiden
     count = len(ordered)
     if not count or not np.isfinite(ordered).all():
         raise ValueError("wanted at least one score, and only finite ones")
-    above = allowed_above(count, false_reject_rate, confidence)
-    promised, above = above is not None, above or 0
+    allowed = allowed_above(count, false_reject_rate, confidence)
+    promised, above = allowed is not None, allowed or 0
+    shown = (1 + confidence) / 2
+    while above and most_rejected(count, above, count, shown) > false_reject_rate * count:
+        above -= 1
     threshold = float(ordered[-1 - above])
     if not promised:
         threshold = float(np.float32(max(threshold, threshold * MARGIN)))

@@ -1,4 +1,4 @@
-"""The images that a model learns from: found, read, split, and prepared exactly as in serving."""
+"""The images that a model learns from: found, read, and prepared exactly as in serving."""
 
 from __future__ import annotations
 
@@ -70,19 +70,6 @@ def read_image(path: Path, limits: LimitSettings) -> Image:
 def read_images(paths: Sequence[Path], limits: LimitSettings) -> Iterator[Image]:
     """The images one by one; raises as `read_image` does."""
     return (read_image(path, limits) for path in paths)
-
-
-def split(paths: Sequence[Path], holdout: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Shuffle by `seed` and hold out a share for calibration, at least one: (to learn from, held out).
-
-    Raises:
-        SourceError: fewer than two images.
-    """
-    if len(paths) < 2:
-        raise SourceError("one image is not enough: some are learned from, others calibrate the threshold")
-    order = np.random.default_rng(seed).permutation(len(paths))
-    held = min(len(paths) - 1, max(1, round(len(paths) * holdout)))
-    return [paths[number] for number in order[held:]], [paths[number] for number in order[:held]]
 
 
 def digest(paths: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""From good images to a calibrated bundle: fit, export, score what was held out, calibrate."""
+"""From a fitted student to a calibrated bundle: export, score what was held out, calibrate."""
 
 from __future__ import annotations
 
@@ -7,56 +7,62 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from worker.inference.bundle import GOLDEN, MANIFEST, ONNX, ONNX_INT8, Manifest, write_manifest
-from worker.inference.health import Survey
+from worker.inference.bundle import MANIFEST, Manifest, write_manifest
+from worker.inference.health import ImageStatistics
+from worker.inference.history import TRAINED
 from worker.inference.optimise import optimise
 from worker.inference.predictor import Predictor
 from worker.inference.preprocess import Transforms
 from worker.training.calibrate import Calibration, calibrate
 from worker.training.data import Samples
 from worker.training.export import IMAGENET_MEAN, IMAGENET_STD, export
-from worker.training.fit import Progress, Recipe, fit, random_teacher
-from worker.training.weights import Weights
+from worker.training.network import Stfpm, folded_backbone
+from worker.training.weights import Weights, fold
 from worker.types import Image
 
-TRANSFORMS = Transforms(size=(256, 256), interpolation="LINEAR", mean=IMAGENET_MEAN, std=IMAGENET_STD)
 _SCORE_BATCH = 8
+
+
+def transforms_of(size: tuple[int, int]) -> Transforms:
+    """How an image becomes the graph's input of (H, W): resized, and normalised as ImageNet's were."""
+    height, width = size
+    return Transforms(size=(width, height), interpolation="LINEAR", mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def make_bundle(
     folder: Path,
-    teacher: Weights | None,
-    good: Iterable[Image],
-    held_out: Iterable[Image],
+    teacher: Weights,
+    student: Weights,
+    learned: Samples,
+    held_out: Samples,
     *,
-    recipe: Recipe,
+    image_statistics: ImageStatistics | None = None,
     false_reject_rate: float = 0.01,
+    confidence: float = 0.95,
     data_digest: str = "",
     name: str = "",
     version: str = "",
-    any_size: bool = False,
+    note: str = "",
     graphs: bool = True,
-    progress: Progress | None = None,
 ) -> Calibration:
-    """Fit a model on `good` images (H×W×3 RGB uint8), calibrate it on `held_out` ones, write it to `folder`.
+    """Write the model to `folder`, calibrated on images that it did not learn from.
 
     The manifest is written last: a folder where this did not end has none, like any bare export.
     `name` is the folder's and `version` the time where they are not given.
 
     Args:
-        teacher: folded weights; None draws a random teacher by the recipe's seed.
+        teacher: folded weights.
+        student: parameters and statistics, as a fitter gives them.
+        learned: what the int8 graph's ranges are taken from.
+        image_statistics: of the good photographs; None: nothing is known of them.
+        note: what the history tells people of this training.
         graphs: write the graphs of other engines too, as far as their converters are installed.
-        any_size: do not record that all photographs had one size: frames of any shape are welcome.
     """
-    survey = Survey()
-    samples = Samples(survey.passing(good), TRANSFORMS)
-    kept_back = Samples(survey.passing(held_out), TRANSFORMS)  # read before the fit, so that a bad image stops it early
-    network = fit(teacher or random_teacher(recipe.seed, samples), samples, recipe, progress)
+    transforms = held_out.transforms
     (folder / MANIFEST).unlink(missing_ok=True)  # it speaks of the files that are about to be replaced
-    export(network, folder, TRANSFORMS.map_shape, TRANSFORMS.mean, TRANSFORMS.std, half=True)
-    calibration = calibrate(list(score(folder, kept_back.images)), false_reject_rate)
-    for file in (GOLDEN, ONNX, ONNX_INT8):
-        (folder / file).unlink(missing_ok=True)  # of an earlier model
+    network = Stfpm(folded_backbone(teacher), folded_backbone(fold(student)))
+    export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
+    calibration = calibrate(list(score(folder, distinct(held_out.images))), false_reject_rate, confidence)
     now = datetime.now(UTC)
     manifest = Manifest(
         name=name or folder.resolve().name,
@@ -66,11 +72,16 @@ def make_bundle(
         threshold=calibration.threshold,
         false_reject_target=false_reject_rate,
         score_statistics=calibration.statistics,
-        image_statistics=survey.statistics(with_size=not any_size),
+        image_statistics=image_statistics,
     )
-    write_manifest(folder, manifest)
-    optimise(folder, samples.images, kept_back.images, graphs=graphs)
+    write_manifest(folder, manifest, action=TRAINED, note=note)
+    optimise(folder, learned.images, held_out.images, graphs=graphs)
     return calibration
+
+
+def distinct(images: Iterable[Image]) -> list[Image]:
+    """Each picture once: to see one a hundred times tells no more than to see it once."""
+    return list({image.tobytes(): image for image in images}.values())
 
 
 def score(folder: Path, images: Iterable[Image]) -> Iterator[float]:

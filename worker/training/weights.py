@@ -1,14 +1,9 @@
-"""Weights of a backbone as plain arrays by torchvision's names: read, draw, fold. Numpy only."""
+"""Weights of a backbone as plain arrays by torchvision's names: draw, fold. Numpy only."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from zipfile import is_zipfile
-
 import numpy as np
 import numpy.typing as npt
-
-from worker.errors import SourceError
 
 Weights = dict[str, npt.NDArray[np.float32]]
 """Parameters by torchvision name (`layer2.0.downsample.0.weight`), convolutions as out×in×kh×kw."""
@@ -45,30 +40,6 @@ def draw(seed: int, role: int = TEACHER) -> Weights:
     }
 
 
-def read(path: Path) -> Weights:
-    """Folded weights of a teacher from an .npz by torchvision's names, with BatchNorm or already folded.
-
-    Entries of deeper layers (`layer4`, `fc`) are left out. The file is read without pickle.
-
-    Raises:
-        SourceError: there is no such file, or it does not hold ResNet18's conv1 to layer3.
-    """
-    if not path.is_file():
-        raise SourceError(f"teacher {path}: there is no such file")
-    if not is_zipfile(path):  # numpy would advise to unpickle it
-        raise SourceError(f"teacher {path}: not an .npz file")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            entries = {
-                name: archive[name].astype(np.float32)
-                for name in archive.files
-                if name.startswith(("conv1.", "bn1.", "layer1.", "layer2.", "layer3."))
-            }
-        return _checked(fold(entries))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise SourceError(f"teacher {path}: not an .npz of ResNet18 weights by torchvision's names: {error}") from error
-
-
 def fold(weights: Weights) -> Weights:
     """Convolutions with a bias, each BatchNorm folded into the one before it; exact for frozen statistics."""
     folded: Weights = {}
@@ -93,14 +64,3 @@ def _norm_of(convolution: str) -> str:
         return convolution.removesuffix("0") + "1"
     head, _, last = convolution.rpartition(".")
     return f"{head}.{last}".lstrip(".").replace("conv", "bn")
-
-
-def _checked(weights: Weights) -> Weights:
-    for name, shape in shapes().items():
-        if name not in weights:
-            raise ValueError(f"{name} is missing")
-        if weights[name].shape != shape:
-            raise ValueError(f"{name} has shape {weights[name].shape}, wanted {shape}")
-        if not all(np.isfinite(weights[part]).all() for part in (name, name.replace(".weight", ".bias"))):
-            raise ValueError(f"{name} holds numbers that are not finite")
-    return weights

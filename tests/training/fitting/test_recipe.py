@@ -1,0 +1,38 @@
+"""The numbers of a fit."""
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.training.fitting.recipe import Recipe
+from worker.training.paddlex import make_recipe
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("constant", [0.4, 0.4, 0.4]), ("step", [0.4, 0.4, 0.04]), ("cosine", [0.4, 0.2, 0.00004])],
+)
+def test_the_rate_follows_its_schedule(schedule: str, rates: list[float]) -> None:
+    recipe = make_recipe({"schedule": schedule})
+
+    assert [recipe.rate(step, 100) for step in (0, 50, 99)] == pytest.approx(rates, rel=1e-2, abs=1e-4)
+
+
+def test_a_warm_up_begins_low() -> None:
+    recipe = Recipe(warmup_steps=4)
+
+    assert [recipe.rate(step, 100) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"epochs": 0}, "epochs: "),
+        ({"epochs": "many"}, "epochs: .*'many'"),
+        ({"size": (8, 64)}, r"size\.0: "),
+        ({"schedule": "wild"}, "schedule: "),
+        ({"learning_rate": float("inf")}, "learning-rate: "),
+    ],
+)
+def test_what_is_not_allowed_is_named(wishes: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        make_recipe(wishes)

@@ -1,0 +1,43 @@
+"""How a student is fitted: the numbers that a user may set."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
+
+
+class Recipe(BaseModel):
+    """The defaults are those of the paper (Wang et al. 2021): 100 epochs of batches of 32 at a constant rate of 0.4.
+
+    `size` is (H, W) of the graph's input; layer3's features have a sixteenth of it.
+    `patience` ends the fit after so many epochs without a lower validation loss, and takes the student of the
+    lowest; 0: all epochs, and the last student.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(100, ge=1, le=100_000)
+    batch_size: int = Field(32, ge=2, le=4096)
+    learning_rate: float = Field(0.4, gt=0, le=10, allow_inf_nan=False)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0, lt=1)
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    size: tuple[Side, Side] = (256, 256)
+    patience: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, of 0 to steps - 1: `step` has a tenth of it for the last fifth."""
+        share = 1.0
+        if self.schedule == "step" and step >= steps - steps // 5:
+            share = 0.1
+        if self.schedule == "cosine":
+            share = 0.5 * (1 + math.cos(math.pi * step / steps))
+        if step < self.warmup_steps:
+            share *= (step + 1) / self.warmup_steps
+        return self.learning_rate * share
