@@ -113,8 +113,9 @@ def train(
     )
     with _watched(console, len(images), Watcher) as watcher:
         trained = run(order, settings.limits, watcher, restart=restart)
-    report_training(console, trained, false_reject_rate)
-    click.echo(folder)
+    if trained is not None:
+        report_training(console, trained, false_reject_rate)
+        click.echo(folder)
 
 
 def console_of_training() -> Console:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -98,10 +99,13 @@ class Photographs:
         return cls(learned, validation, held_out, survey)
 
 
-def train(order: Order, limits: LimitSettings, watcher: Watcher | None = None, *, restart: bool = False) -> Trained:
+def train(
+    order: Order, limits: LimitSettings, watcher: Watcher | None = None, *, restart: bool = False
+) -> Trained | None:
     """Fit, calibrate and write a bundle to `order.output`.
 
-    Broken off and called again with the same order it goes on, and writes the same model.
+    Broken off and called again with the same order it goes on, and writes the same model. Launched as several
+    processes, the first one writes it, and the others get None.
 
     Args:
         restart: begin anew, whatever an earlier call left.
@@ -131,7 +135,9 @@ def train(order: Order, limits: LimitSettings, watcher: Watcher | None = None, *
         false_reject_rate=order.false_reject_rate,
         confidence=order.confidence,
     )
-    watcher.planned(plan, run.begin(plan, teacher, restart=restart))
+    if fitter.leads:
+        watcher.planned(plan, run.begin(plan, teacher, restart=restart))
+    fitter.wait()
     fitted = fit(
         fitter,
         photographs.learned,
@@ -140,6 +146,8 @@ def train(order: Order, limits: LimitSettings, watcher: Watcher | None = None, *
         checkpoint=run.checkpoint,
         progress=watcher.stepped,
     )
+    if not fitter.leads:
+        return None
     write_history(run.history, fitted.history)
     draw_curves(run.curves, fitted.history, fitted.best_epoch)
     return Trained(fitted, write_model(order.output, plan, teacher, fitted, photographs, graphs=order.graphs), run)
@@ -195,9 +203,7 @@ def check_output(output: Path) -> None:
         if output.is_dir() and any(output.iterdir()):
             raise SettingsError(f"--output {output}: the folder is not empty; nothing is ever overwritten")
         output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".writable"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=output).close()
     except OSError as error:
         raise SettingsError(f"--output {output}: no model can be written there: {error.strerror}") from error
 

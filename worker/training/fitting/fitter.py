@@ -33,6 +33,13 @@ class Fitter(Protocol):
     name: str
     """Framework and precision, as `torch bf16`: a fit goes on only with the one that it began with."""
 
+    leads: bool
+    """False in all processes but the first where several fit together: the first one writes what comes of it."""
+
+    def wait(self) -> None:
+        """Until all processes that fit together are here."""
+        ...
+
     def features(self, inputs: Inputs) -> list[npt.NDArray[np.float16]]:
         """The teacher's features."""
         ...

@@ -155,7 +155,7 @@ class _Fit:
 
     def _save(self) -> None:
         self._saved_at = time.monotonic()
-        if self._file is None:
+        if self._file is None or not self._fitter.leads:
             return
         self._at.state = self._fitter.state()
         try:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.devices import Device
-from worker.errors import EngineError
+from worker.errors import DeviceError
 from worker.training.fitting.fitter import VELOCITY, Features, Inputs, student_of
 from worker.training.fitting.recipe import Recipe
 from worker.training.framework import F, paddle
@@ -23,18 +23,25 @@ class PaddleFitter:
     name = "paddle fp32"
 
     def __init__(self, teacher: Weights, recipe: Recipe, device: Device) -> None:
+        self._together = paddle.distributed.ParallelEnv()
         try:
-            paddle.set_device("cpu" if device.kind == "cpu" else f"{device.kind}:{device.index}")
+            paddle.set_device(self._own(device))
+            if self._together.world_size > 1:
+                paddle.distributed.init_parallel_env()
         except Exception as error:  # paddle raises many kinds, some of its own
-            raise EngineError(f"device {device}: paddle cannot use it: {error}") from error
+            raise DeviceError(f"device {device}: paddle cannot use it: {error}") from error
         self._recipe = recipe
         self._teacher = folded_backbone(teacher)
         self._student = fresh_student(draw(recipe.seed, STUDENT))
         named = self._student.named_parameters()  # BatchNorm's statistics among them, which are not learned
         self._learned = {name: parameter for name, parameter in named if not parameter.stop_gradient}
         self._velocity = {name: paddle.zeros_like(parameter) for name, parameter in self._learned.items()}
-        self._processes = paddle.distributed.get_world_size()
-        self._rank = paddle.distributed.get_rank()
+        self.leads = self._together.rank == 0
+
+    def wait(self) -> None:
+        """See `Fitter`."""
+        if self._together.world_size > 1:
+            paddle.distributed.barrier()
 
     def features(self, inputs: Inputs) -> list[npt.NDArray[np.float16]]:
         """See `Fitter`."""
@@ -45,14 +52,13 @@ class PaddleFitter:
     def step(self, inputs: Inputs, teacher: Features, rate: float) -> float:
         """See `Fitter`."""
         self._student.train()
-        mine = slice(self._rank, None, self._processes) if len(inputs) >= 2 * self._processes else slice(None)
+        processes = self._together.world_size
+        mine = slice(self._together.rank, None, processes) if len(inputs) >= 2 * processes else slice(None)
         loss = self._loss(inputs[mine], [layer[mine] for layer in teacher])
         loss.backward()
         with paddle.no_grad():
             self._descend(rate)
-            if self._processes > 1:
-                paddle.distributed.all_reduce(loss)
-                loss = loss / self._processes
+            loss = self._mean(loss)
         return float(loss)
 
     def loss(self, inputs: Inputs, teacher: Features) -> float:
@@ -82,16 +88,26 @@ class PaddleFitter:
     def _descend(self, rate: float) -> None:
         """Momentum as paddle's own optimiser has it: v = momentum·v + gradient + decay·w; w = w - rate·v."""
         for name, parameter in self._learned.items():
-            gradient = parameter.grad
-            if self._processes > 1:
-                paddle.distributed.all_reduce(gradient)
-                gradient = gradient / self._processes
+            gradient = self._mean(parameter.grad)
             velocity = self._velocity[name]
             velocity.set_value(
                 self._recipe.momentum * velocity + gradient + self._recipe.weight_decay * parameter,
             )
             parameter.set_value(parameter - rate * velocity)
             parameter.clear_gradient(False)
+
+    def _own(self, device: Device) -> str:
+        """Each of several processes has a device of its own, which whoever launched them chose."""
+        if device.kind == "cpu":
+            return "cpu"
+        return f"{device.kind}:{self._together.device_id if self._together.world_size > 1 else device.index}"
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """Over all the processes that take part."""
+        if self._together.world_size == 1:
+            return value
+        paddle.distributed.all_reduce(value)
+        return value / self._together.world_size
 
 
 def stfpm_loss(teacher: list[Tensor], student: list[Tensor]) -> Tensor:

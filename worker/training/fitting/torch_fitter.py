@@ -29,6 +29,8 @@ class TorchFitter:
     Weights, statistics and the optimiser are float32 either way.
     """
 
+    leads = True
+
     def __init__(self, teacher: Weights, recipe: Recipe, half: bool | None = None) -> None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         self._half = fast_bfloat16() if half is None else half
@@ -41,6 +43,9 @@ class TorchFitter:
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
+
+    def wait(self) -> None:
+        """See `Fitter`: there is but one process."""
 
     def features(self, inputs: Inputs) -> list[npt.NDArray[np.float16]]:
         """See `Fitter`; always computed in float32."""
