@@ -20,7 +20,7 @@ from worker.stream.keys import LineKeys
 
 from .running import COMMAND, RunningLine
 
-FRAMES = 300
+FRAMES = 450
 
 
 @pytest.fixture(scope="module")
