@@ -48,6 +48,7 @@ of them; with fewer it is an estimate, and the command says what it can promise.
 @click.option("--learning-rate", type=float, help="Of stochastic gradient descent. [0.4]")
 @click.option("--schedule", help="How the rate goes: constant, step, cosine.")
 @click.option("--size", metavar="WxH", help="What images are resized to. [256x256]")
+@click.option("--layers", metavar="LIST", help="Whose distances count: auto, or some of 1,2,3. [auto]")
 @click.option("--patience", type=int, help="End after so many epochs without a better validation loss. [0: never]")
 @click.option("--seed", type=int, help="Same seed, same model. [0]")
 @click.option("--validation", type=_SHARE, default=0.1, show_default=True, help="Share that the fit is watched with.")
@@ -66,6 +67,7 @@ def train(
     paddlex_config: Path | None,
     overrides: tuple[str, ...],
     size: str | None,
+    layers: str | None,
     validation: float,
     holdout: float,
     false_reject_rate: float,
@@ -87,6 +89,8 @@ def train(
     given = {name: value for name, value in recipe.items() if value is not None}
     if size is not None:
         given["size"] = _height_and_width(size)
+    if layers is not None:
+        given["layers"] = layers
     wanted = make_recipe(wishes.recipe | given)
     options = wishes.options
     images = [sample.path for sample in open_dataset(_needed(data, options, "data")).learned]

@@ -24,7 +24,8 @@ from worker.training.data import Samples
 from worker.training.fitting.fitter import AUTO, open_fitter
 from worker.training.fitting.loop import fit
 from worker.training.fitting.recipe import Recipe
-from worker.training.make import make_bundle, score, transforms_of
+from worker.training.layers import choose_layers
+from worker.training.make import frozen_network, make_bundle, score, transforms_of
 from worker.training.teachers import BUILTIN_FILE
 from worker.training.teachers.files import read
 from worker.types import Image
@@ -65,10 +66,11 @@ def main(output: Path, epochs: int) -> None:
     held_out = Samples(survey.passing(parts(CALIBRATE_SEEDS, GOOD, CALIBRATE_EACH)), transforms)
     fitter = open_fitter(AUTO, teacher, recipe, Device("cpu"))
     fitted = fit(fitter, learned, Samples([], transforms), recipe, progress=_tell)
+    network = frozen_network(teacher, fitted.student)
+    network.layers, _ = choose_layers(network, learned, learned, recipe.seed)
     calibration = make_bundle(
         output,
-        teacher,
-        fitted.student,
+        network,
         learned,
         held_out,
         image_statistics=survey.statistics(with_size=False),  # people show it pictures of their own

@@ -16,6 +16,7 @@ from worker.inference.preprocess import Transforms
 from worker.training.calibrate import Calibration, calibrate
 from worker.training.data import Samples
 from worker.training.export import IMAGENET_MEAN, IMAGENET_STD, export
+from worker.training.fitting.recipe import ALL_LAYERS, Layers
 from worker.training.network import Stfpm, folded_backbone
 from worker.training.weights import Weights, fold
 from worker.types import Image
@@ -31,8 +32,7 @@ def transforms_of(size: tuple[int, int]) -> Transforms:
 
 def make_bundle(
     folder: Path,
-    teacher: Weights,
-    student: Weights,
+    network: Stfpm,
     learned: Samples,
     held_out: Samples,
     *,
@@ -51,8 +51,7 @@ def make_bundle(
     `name` is the folder's and `version` the time where they are not given.
 
     Args:
-        teacher: folded weights.
-        student: parameters and statistics, as a fitter gives them.
+        network: as `frozen_network` makes it.
         learned: what the int8 graph's ranges are taken from.
         image_statistics: of the good photographs; None: nothing is known of them.
         note: what the history tells people of this training.
@@ -60,7 +59,6 @@ def make_bundle(
     """
     transforms = held_out.transforms
     (folder / MANIFEST).unlink(missing_ok=True)  # it speaks of the files that are about to be replaced
-    network = Stfpm(folded_backbone(teacher), folded_backbone(fold(student)))
     export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
     calibration = calibrate(list(score(folder, distinct(held_out.images))), false_reject_rate, confidence)
     now = datetime.now(UTC)
@@ -77,6 +75,11 @@ def make_bundle(
     write_manifest(folder, manifest, action=TRAINED, note=note)
     optimise(folder, learned.images, held_out.images, graphs=graphs)
     return calibration
+
+
+def frozen_network(teacher: Weights, student: Weights, layers: Layers = ALL_LAYERS) -> Stfpm:
+    """The network of folded teacher weights and a student's parameters and statistics, as a fitter gives them."""
+    return Stfpm(folded_backbone(teacher), folded_backbone(fold(student)), layers)
 
 
 def distinct(images: Iterable[Image]) -> list[Image]:

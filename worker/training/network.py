@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from worker.training.fitting.recipe import ALL_LAYERS, Layers
 from worker.training.framework import F, nn, paddle
 from worker.training.weights import Weights
 
@@ -17,7 +18,7 @@ Tensor = Any
 """paddle.Tensor, N×C×H×W float32 unless said otherwise."""
 
 STAGES = (("layer1", 64, 1), ("layer2", 128, 2), ("layer3", 256, 2))
-"""Name, output channels and stride of the stages whose features are compared."""
+"""Name, output channels and stride of the stages whose features are learned."""
 
 
 class Convolution(nn.Conv2D):  # type: ignore[misc]
@@ -117,16 +118,19 @@ class Backbone(nn.Layer):  # type: ignore[misc]
 
 
 class Stfpm(nn.Layer):  # type: ignore[misc]
-    """Teacher and student side by side: images in, anomaly map out."""
+    """Teacher and student side by side: images in, anomaly map out. `layers` are those whose distances count."""
 
-    def __init__(self, teacher: Backbone, student: Backbone) -> None:
+    def __init__(self, teacher: Backbone, student: Backbone, layers: Layers = ALL_LAYERS) -> None:
         super().__init__()
         self.teacher = teacher
         self.student = student
+        self.layers = layers
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W, normalised, to the anomaly map N×1×H×W (see `anomaly_map`)."""
-        return anomaly_map(self.teacher(x), self.student(x), x.shape[2:])
+        both = self.teacher(x), self.student(x)
+        teacher, student = ([features[layer - 1] for layer in self.layers] for features in both)
+        return anomaly_map(teacher, student, x.shape[2:])
 
 
 def distances(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:

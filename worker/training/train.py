@@ -19,7 +19,8 @@ from worker.training.fitting.checkpoint import Epoch, load
 from worker.training.fitting.fitter import AUTO, open_fitter, student_of
 from worker.training.fitting.loop import Fitted, Progress, fit
 from worker.training.fitting.recipe import Recipe
-from worker.training.make import make_bundle, transforms_of
+from worker.training.layers import choose_layers
+from worker.training.make import frozen_network, make_bundle, transforms_of
 from worker.training.plan import Plan, Run, split
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
@@ -174,17 +175,23 @@ def write_model(
     output: Path, plan: Plan, teacher: Weights, fitted: Fitted, photographs: Photographs, *, graphs: bool
 ) -> Calibration:
     """The bundle of a fitted student; see `make_bundle`."""
+    network = frozen_network(teacher, fitted.student)
+    if plan.recipe.layers == "auto":
+        network.layers, _ = choose_layers(network, photographs.validation, photographs.learned, plan.recipe.seed)
+    else:
+        network.layers = plan.recipe.layers
+    layers = ", ".join(map(str, network.layers))
     return make_bundle(
         output,
-        teacher,
-        fitted.student,
+        network,
         photographs.learned,
         photographs.held_out,
         image_statistics=photographs.survey.statistics(),
         false_reject_rate=plan.false_reject_rate,
         confidence=plan.confidence,
         data_digest=plan.data_digest,
-        note=f"teacher {plan.teacher}, {len(fitted.history)} epochs, seed {plan.recipe.seed}, {plan.fitter}",
+        note=f"teacher {plan.teacher}, {len(fitted.history)} epochs, layers {layers}, seed {plan.recipe.seed}, "
+        f"{plan.fitter}",
         graphs=graphs,
     )
 

@@ -17,6 +17,11 @@ def test_the_rate_follows_its_schedule(schedule: str, rates: list[float]) -> Non
     assert [recipe.rate(step, 100) for step in (0, 50, 99)] == pytest.approx(rates, rel=1e-2, abs=1e-4)
 
 
+@pytest.mark.parametrize(("given", "found"), [("auto", "auto"), ("2,3", (2, 3)), ([1, 3], (1, 3)), ("3", (3,))])
+def test_layers_are_read_as_people_write_them(given: object, found: object) -> None:
+    assert make_recipe({"layers": given}).layers == found
+
+
 def test_a_warm_up_begins_low() -> None:
     recipe = Recipe(warmup_steps=4)
 
@@ -29,6 +34,9 @@ def test_a_warm_up_begins_low() -> None:
         ({"epochs": 0}, "epochs: "),
         ({"epochs": "many"}, "epochs: .*'many'"),
         ({"size": (8, 64)}, r"size\.0: "),
+        ({"layers": "2,4"}, r"layers"),
+        ({"layers": "two"}, r"layers"),
+        ({"layers": ""}, r"layers"),
         ({"schedule": "wild"}, "schedule: "),
         ({"learning_rate": float("inf")}, "learning-rate: "),
     ],

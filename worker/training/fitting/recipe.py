@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
+
+Layers = tuple[Literal[1, 2, 3], ...]
+"""Those of layer1 to layer3 whose distances are multiplied, by their numbers."""
+
+ALL_LAYERS: Layers = (1, 2, 3)
 
 
 class Recipe(BaseModel):
     """The defaults are those of the paper (Wang et al. 2021): 100 epochs of batches of 32 at a constant rate of 0.4.
 
+    `layers` `auto` takes those that tell painted defects best (`worker.training.layers`).
     `size` is (H, W) of the graph's input; layer3's features have a sixteenth of it.
     `patience` ends the fit after so many epochs without a lower validation loss, and takes the student of the
     lowest; 0: all epochs, and the last student.
@@ -28,8 +34,17 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "step", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     size: tuple[Side, Side] = (256, 256)
+    layers: Annotated[Layers, Field(min_length=1)] | Literal["auto"] = "auto"
     patience: int = Field(0, ge=0)
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """`2,3`, as people write it, is a list."""
+        if isinstance(value, str) and value != "auto":
+            return [int(one) if one.strip().isdecimal() else one for one in value.split(",")]
+        return value
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, of 0 to steps - 1: `step` has a tenth of it for the last fifth."""
