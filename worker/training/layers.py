@@ -36,13 +36,14 @@ def choose_layers(network: Stfpm, watching: Samples, learned: Samples, seed: int
     good = list(islice([*watching.images, *learned.images], _IMAGES))
     random = np.random.default_rng([seed, 23])
     bad = [painted for image in good for _ in range(_ROUNDS) for _, painted, _ in synthetic_defects(image, random)]
-    scores = [_scores(network, Samples(images, learned.transforms)) for images in (good, bad)]
+    scores = [scores_by_layers(network, Samples(images, learned.transforms)) for images in (good, bad)]
     is_bad = [False] * len(good) + [True] * len(bad)
     found = {layers: auroc(Groups.of(scores[0][layers] + scores[1][layers], is_bad)) or 0.0 for layers in CANDIDATES}
     return max(found, key=lambda layers: found[layers]), found
 
 
-def _scores(network: Stfpm, samples: Samples) -> dict[Layers, list[float]]:
+def scores_by_layers(network: Stfpm, samples: Samples) -> dict[Layers, list[float]]:
+    """The score of each image, did these layers alone count."""
     scores: dict[Layers, list[float]] = {layers: [] for layers in CANDIDATES}
     for start in range(0, len(samples), _BATCH):
         inputs = paddle.to_tensor(samples.batch(range(start, min(len(samples), start + _BATCH))))
