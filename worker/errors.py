@@ -8,6 +8,7 @@ LineError
 ├── EngineError            the inference engine failed on a batch
 ├── SourceError            a camera or file cannot be opened or read
 ├── TrainingFailed         a fit came to nothing
+├── TrainingStopped        a training was told to stop, and can go on
 ├── StreamError            something is wrong on the Redis side
 │   └── StreamUnavailable  Redis cannot be reached or refuses work for now: wait and try again
 ├── CrashLoop              workers die again and again without finishing a frame
@@ -69,6 +70,12 @@ class TrainingFailed(LineError):
     """A fit came to nothing, and would again: another recipe is needed."""
 
     exit_code = 1
+
+
+class TrainingStopped(LineError):
+    """A training was told to stop: the same call goes on where it was."""
+
+    exit_code = 75  # EX_TEMPFAIL: try again
 
 
 class StreamError(LineError):

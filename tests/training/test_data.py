@@ -9,7 +9,7 @@ import pytest
 from worker.errors import SourceError
 from worker.inference.preprocess import preprocess
 from worker.settings import load
-from worker.training.data import Samples, digest, find_images, read_image, read_images
+from worker.training.data import Samples, digest_of, find_images, pixels_digest, read_image, read_images
 from worker.training.make import transforms_of
 
 TRANSFORMS = transforms_of((256, 256))
@@ -53,10 +53,12 @@ def test_an_image_is_read_as_rgb(tmp_path: Path) -> None:
 
 def test_the_digest_follows_content_not_names(tmp_path: Path) -> None:
     first = [write(tmp_path / "a.png", 1), write(tmp_path / "b.png", 2)]
-    renamed = [write(tmp_path / "z" / "2.png", 2), write(tmp_path / "z" / "1.png", 1)]
+    renamed = [write(tmp_path / "z" / "2.bmp", 2), write(tmp_path / "z" / "1.bmp", 1)]
 
-    assert digest(first) == digest(renamed)
-    assert digest(first) != digest(first[:1])
+    one, other = ([pixels_digest(read_image(path, LIMITS)) for path in paths] for paths in (first, renamed))
+
+    assert digest_of(one) == digest_of(other)
+    assert digest_of(one) != digest_of(one[:1])
 
 
 def test_samples_are_prepared_exactly_as_in_serving() -> None:

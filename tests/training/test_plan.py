@@ -7,10 +7,9 @@ import pytest
 
 from worker.errors import SettingsError, SourceError
 from worker.training.fitting.recipe import Recipe
-from worker.training.plan import Plan, Run, split
+from worker.training.plan import Plan, Run
 from worker.training.weights import draw, fold
 
-PATHS = [Path(f"{number}.png") for number in range(20)]
 TEACHER = fold(draw(0))
 
 
@@ -20,9 +19,9 @@ def plan(**changes: object) -> Plan:
         teacher="random",
         teacher_sha256="",
         fitter="paddle fp32",
-        learned=["a.png"],
-        validation=[],
-        held_out=["b.png"],
+        learned={"a.png": "0"},
+        validation={},
+        held_out={"b.png": "1"},
         data_digest="0",
         false_reject_rate=0.01,
         confidence=0.95,
@@ -30,27 +29,9 @@ def plan(**changes: object) -> Plan:
     return wanted.model_copy(update=changes)
 
 
-def test_the_split_leaves_none_out_and_follows_the_seed() -> None:
-    learned, validation, held_out = split(PATHS, (0.1, 0.2), seed=3)
-
-    assert (len(validation), len(held_out)) == (2, 4)
-    assert sorted(learned + validation + held_out) == sorted(PATHS)
-    assert split(PATHS, (0.1, 0.2), seed=3) == [learned, validation, held_out]
-    assert split(PATHS, (0.1, 0.2), seed=4) != [learned, validation, held_out]
-
-
-def test_a_share_gets_one_image_at_least_and_none_where_it_is_nothing() -> None:
-    assert [len(part) for part in split(PATHS[:5], (0.0, 0.01), seed=0)] == [4, 0, 1]
-
-
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_too_few_cannot_be_split(count: int) -> None:
-    with pytest.raises(SourceError, match="not enough"):
-        split(PATHS[:count], (0.1, 0.2), seed=0)
-
-
 def test_the_same_plan_goes_on_and_another_does_not(tmp_path: Path) -> None:
     run = Run.beside(tmp_path / "model")
+    run.folder.mkdir()
 
     assert not run.begin(plan(), TEACHER)
     assert not run.begin(plan(), TEACHER)  # nothing was fitted yet
@@ -67,6 +48,7 @@ def test_a_run_knows_its_plan_and_its_teacher(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no training in this folder"):
         run.plan()
 
+    run.folder.mkdir()
     run.begin(plan(), TEACHER)
 
     assert run.plan() == plan()
@@ -84,5 +66,14 @@ def test_a_plan_that_cannot_be_understood_is_said(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "r").write_text("a file")
 
-    with pytest.raises(SettingsError, match="nothing can be written there"):
-        Run(tmp_path / "r").begin(plan(), TEACHER)
+    with pytest.raises(SettingsError, match="cannot be written to"), Run(tmp_path / "r").locked():
+        pass
+
+
+def test_one_training_at_a_time(tmp_path: Path) -> None:
+    run = Run(tmp_path / "r")
+
+    with run.locked(), pytest.raises(SettingsError, match="another training is at work"), run.locked():
+        pass
+    with run.locked():
+        pass

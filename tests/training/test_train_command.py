@@ -5,9 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -44,6 +47,8 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(output)
     assert "7 images to learn from, 1 to watch the fit with, 2 to calibrate with; teacher random" in done.stderr
+    assert "WARNING: 2 images to calibrate with are very few" in done.stderr
+    assert "AUROC of painted defects by 2,3: " in done.stderr
     told = [line.partition(",")[0] for line in done.stderr.splitlines() if line.startswith("step ")]
     assert told == [f"step {step} of 20" for step in range(2, 21, 2)]
     assert "estimate" in done.stderr  # two held-out images promise nothing
@@ -93,28 +98,56 @@ def test_paddlexs_file_and_overrides_say_the_same_as_options(tmp_path: Path, goo
     assert (tmp_path / "m" / "bundle.json").is_file()
 
 
-def test_killed_it_goes_on_and_comes_to_the_same_model(tmp_path: Path, good_parts: Path) -> None:
-    arguments = ["--data", good_parts, *QUICK, "--epochs", "60", "--seed", "2"]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "worker", "train", *map(str, arguments), "--output", str(tmp_path / "m")],
+def broken_off(output: Path, arguments: list[str], how: signal.Signals, when: Callable[[str], bool]) -> int:
+    """Train in a process of its own; send it the signal once a line of its output is the one; its exit code."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker", "train", *arguments, "--output", str(output)],
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert killed.stderr is not None
-    for line in killed.stderr:
-        if line.startswith("step 48 "):
+    assert process.stderr is not None
+    for line in process.stderr:
+        if when(line):
+            process.send_signal(how)
             break
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    killed.stderr.close()
+    process.stderr.read()
+    process.stderr.close()
+    return process.wait()
 
-    again = train(*arguments, "--output", tmp_path / "m")
-    whole = train(*arguments, "--output", tmp_path / "w")
 
-    assert again.exit_code == whole.exit_code == 0, again.output + whole.output
-    assert not (tmp_path / "m.training" / "checkpoint.npz.part").exists()
-    both = [(tmp_path / name / "inference.pdiparams").read_bytes() for name in ("m", "w")]
-    assert both[0] == both[1]
+def made(folder: Path) -> tuple[bytes, float]:
+    """What a model is: its parameters and its threshold."""
+    manifest = Manifest.model_validate_json((folder / "bundle.json").read_bytes())
+    return (folder / "inference.pdiparams").read_bytes(), manifest.threshold
+
+
+def test_broken_off_it_goes_on_and_comes_to_the_same_model(tmp_path: Path, good_parts: Path) -> None:
+    arguments = ["--data", str(good_parts), *QUICK, "--epochs", "30", "--seed", "2"]
+    assert train(*arguments, "--output", tmp_path / "whole").exit_code == 0
+
+    def is_written(folder: Path) -> Callable[[str], bool]:
+        def wait(line: str) -> bool:
+            if not line.startswith("step 60 "):
+                return False
+            while not (folder / "inference.pdiparams").exists():
+                time.sleep(0.001)
+            return True
+
+        return wait
+
+    for name, how, when in (
+        ("killed", signal.SIGKILL, lambda line: line.startswith("step 24 ")),
+        ("stopped", signal.SIGINT, lambda line: line.startswith("step 24 ")),
+        ("writing", signal.SIGKILL, is_written(tmp_path / "writing.training" / "model")),
+    ):
+        code = broken_off(tmp_path / name, arguments, how, when)
+        again = train(*arguments, "--output", tmp_path / name)
+
+        assert code == (75 if how is signal.SIGINT else -signal.SIGKILL)
+        assert again.exit_code == 0, again.output
+        assert ("going on with the fit" in again.stderr) == (name != "killed")  # its first checkpoint was still to come
+        assert made(tmp_path / name) == made(tmp_path / "whole")
+        assert not (tmp_path / f"{name}.training" / "model").exists()
 
 
 def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
@@ -142,6 +175,8 @@ def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
         (["--data", "good", "--teacher", __file__], 66, "wanted a file that ends with .npz"),
         (["--data", "good", "--size", "64"], 78, "wanted WIDTHxHEIGHT"),
         (["--data", "good", "--size", "60x64"], 78, "size.1: Input should be a multiple of 16"),
+        (["--data", "good", "--layers", "1,1"], 78, "layers: wanted auto, or some of 1, 2 and 3"),
+        (["--data", "good", "--device", "cpu:0,cpu:1"], 78, "one device fits"),
         (["--data", "good", "--batch-size", "1"], 78, "batch-size: Input should be greater than or equal to 2"),
         (["--data", "good", "--epochs", "0"], 78, "epochs: "),
         (["--data", "good", "--learning-rate", "nan"], 78, "learning-rate: "),
@@ -193,6 +228,30 @@ def test_an_earlier_training_with_another_recipe_is_not_gone_on_with(tmp_path: P
     assert restarted.exit_code == 0, restarted.output
 
 
+def test_a_picture_under_several_names_is_used_once(tmp_path: Path, good_parts: Path) -> None:
+    for image in list(good_parts.iterdir()):
+        shutil.copy(image, image.with_name(f"copy-of-{image.name}"))
+
+    done = train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 1, *QUICK)
+    calibrated = CliRunner().invoke(main, ["calibrate", "--model", str(tmp_path / "m"), "--images", str(good_parts)])
+
+    assert "10 files hold a picture that is there already" in done.stderr
+    assert "7 images to learn from, 1 to watch the fit with, 2 to calibrate with" in done.stderr
+    assert "left out, since the model learned from them: 16" in calibrated.stderr
+    assert "from 2 frames that differ" in calibrated.stderr
+
+
+def test_an_export_takes_no_altered_photograph(tmp_path: Path, good_parts: Path) -> None:
+    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 1, *QUICK).exit_code == 0
+    cv2.imwrite(str(good_parts / "3.png"), np.full((96, 96, 3), 128, np.uint8))
+
+    done = export(tmp_path / "m.training", "--output", tmp_path / "again", "--no-graphs")
+
+    assert done.exit_code == 66
+    assert "3.png: is not the picture any more" in done.stderr
+    assert not any((tmp_path / "again").iterdir())
+
+
 def test_a_set_with_too_few_images_is_said(tmp_path: Path, good_parts: Path) -> None:
     for image in list(good_parts.iterdir())[2:]:
         image.unlink()
@@ -200,7 +259,7 @@ def test_a_set_with_too_few_images_is_said(tmp_path: Path, good_parts: Path) -> 
     done = train("--data", good_parts, "--output", tmp_path / "m", *QUICK)
 
     assert done.exit_code == 66
-    assert "2 images are not enough" in done.stderr
+    assert "2 images that differ are not enough" in done.stderr
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, good_parts: Path) -> None:

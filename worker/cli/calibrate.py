@@ -135,6 +135,8 @@ def _of_images(console: Console, bundle: Bundle, folder: Path, settings: Setting
     with _progress(console) as bar:
         task = bar.add_task("scoring", total=len(paths))
         scores = score_images(predictor, paths, cameras, settings, lambda: bar.advance(task))
+    if scores.learned:
+        console.print(f"left out, since the model learned from them: {scores.learned:,}")
     if scores.left_out:
         console.print(f"left out, since a running line would call them INVALID: {told(scores.left_out.items())}")
     return scores

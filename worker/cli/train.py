@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,19 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from worker.devices import parse_devices
-from worker.errors import SettingsError
+from worker.cli.common import stop_on_signals
+from worker.devices import Device, parse_devices
+from worker.errors import SettingsError, TrainingStopped
 from worker.settings import Settings, load
 
 if TYPE_CHECKING:
+    from worker.training.photographs import Photographs
     from worker.training.plan import Plan
     from worker.training.train import Trained, Watcher
 
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_FEW_HELD_OUT = 20
+_LAUNCH = "python -m paddle.distributed.launch --gpus 0,1 line-worker train …"
 _FITTERS = ("auto", "paddle", "torch")
 
 
@@ -88,14 +93,14 @@ def train(
         console.print(f"without effect here: {', '.join(wishes.ignored)}")
     given = {name: value for name, value in recipe.items() if value is not None}
     if size is not None:
-        given["size"] = _height_and_width(size)
+        given["size"] = size
     if layers is not None:
         given["layers"] = layers
     wanted = make_recipe(wishes.recipe | given)
     options = wishes.options
     images = [sample.path for sample in open_dataset(_needed(data, options, "data")).learned]
     folder = _needed(output, options, "output")
-    on = parse_devices(device or options.get("device") or "cpu")[0]
+    on = _one_device(device or options.get("device") or "cpu")
     settings, _ = load()
     found = _open_teacher(teacher or options.get("teacher") or "builtin", settings, console)
 
@@ -115,7 +120,7 @@ def train(
         device=on,
         graphs=graphs,
     )
-    with _watched(console, len(images), Watcher) as watcher:
+    with _watched(console, len(images), stop_on_signals(), Watcher) as watcher:
         trained = run(order, settings.limits, watcher, restart=restart)
     if trained is not None:
         report_training(console, trained, false_reject_rate)
@@ -134,11 +139,11 @@ def _needed(given: Path | None, options: dict[str, str], name: str) -> Path:
     return Path(value)
 
 
-def _height_and_width(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise SettingsError(f"--size {text}: wanted WIDTHxHEIGHT in pixels, as in 256x256")
-    return int(height), int(width)
+def _one_device(text: str) -> Device:
+    devices = parse_devices(text)
+    if len(devices) > 1:
+        raise SettingsError(f"--device {text}: one device fits; several are launched, as {_LAUNCH}")
+    return devices[0]
 
 
 def _open_teacher(name: str, settings: Settings, console: Console) -> Any:
@@ -154,13 +159,22 @@ def _open_teacher(name: str, settings: Settings, console: Console) -> Any:
 
 
 @contextmanager
-def _watched(console: Console, images: int, watcher: Callable[..., Watcher]) -> Iterator[Watcher]:
-    """Bars on a terminal, a line now and then elsewhere."""
+def _watched(
+    console: Console, images: int, stop: threading.Event, watcher: Callable[..., Watcher]
+) -> Iterator[Watcher]:
+    """Bars on a terminal, a line now and then elsewhere; a signal ends the training where it can go on."""
     with _bars(console) as bars:
         reading = bars.add_task("reading", total=images)
         fitting = bars.add_task("fitting", total=None)
 
-        def planned(plan: Plan, resumed: bool) -> None:
+        def read() -> None:
+            bars.advance(reading)
+            if stop.is_set():
+                raise TrainingStopped("stopped before the fit began")
+
+        def planned(plan: Plan, photographs: Photographs, resumed: bool) -> None:
+            for line in _worth_knowing(plan, photographs):
+                console.print(line)
             console.print(
                 f"{len(plan.learned)} images to learn from, {len(plan.validation)} to watch the fit with, "
                 f"{len(plan.held_out)} to calibrate with; teacher {plan.teacher}; {plan.fitter}"
@@ -172,8 +186,20 @@ def _watched(console: Console, images: int, watcher: Callable[..., Watcher]) -> 
             bars.update(fitting, completed=step, total=steps, description=f"fitting, loss {loss:.3f}")
             if not console.is_terminal and step * 10 // steps > (step - 1) * 10 // steps:
                 console.print(f"step {step} of {steps}, loss {loss:.3f}")
+            if stop.is_set():
+                raise TrainingStopped(f"stopped after step {step} of {steps}; the same command goes on from there")
 
-        yield watcher(lambda: bars.advance(reading), planned, stepped)
+        yield watcher(read, planned, stepped)
+
+
+def _worth_knowing(plan: Plan, photographs: Photographs) -> Iterator[str]:
+    if repeated := len(photographs.repeated):
+        yield f"{repeated} files hold a picture that is there already: left out (`dataset check` names them)"
+    if shapes := len(photographs.survey.sizes) - 1:
+        height, width = plan.recipe.size
+        yield f"the images have {shapes + 1} sizes: all are stretched to {width}×{height}"
+    if len(plan.held_out) < _FEW_HELD_OUT:
+        yield f"WARNING: {len(plan.held_out)} images to calibrate with are very few: the threshold is a rough guess"
 
 
 def _bars(console: Console) -> Progress:
@@ -197,8 +223,16 @@ def report_training(console: Console, trained: Trained, rate: float) -> None:
         f"{len(history)} epochs in {sum(epoch.seconds for epoch in history):.0f} s; the student of epoch "
         f"{trained.fitted.best_epoch} is taken; history and curves are in {trained.run.folder}"
     )
+    painted = ", ".join(f"{_listed(layers)}: {auroc:.3f}" for layers, auroc in trained.painted.items())
+    console.print(
+        f"layers {_listed(trained.layers)}" + (f" (AUROC of painted defects by {painted})" if painted else "")
+    )
     console.print(
         f"threshold {trained.calibration.threshold:.4g}; scores of the {scores['frames']:.0f} held-out images: "
         f"median {scores['median']:.4g}, highest {scores['maximum']:.4g}"
     )
     console.print(promise(trained.calibration, rate))
+
+
+def _listed(layers: Iterable[int]) -> str:
+    return ",".join(map(str, layers))

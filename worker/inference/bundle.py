@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from worker.errors import BundleError
 from worker.inference import history
@@ -36,11 +36,16 @@ ONNX, ONNX_INT8 = "inference.onnx", "inference.int8.onnx"
 GOLDEN = "golden.npz"
 
 
+LEARNED_DIGITS = 16
+
+
 class Manifest(BaseModel):
     """What `bundle.json` holds. `sha256` maps each file's name in the folder to its digest.
 
     `camera_thresholds` are for the cameras that have one of their own, `camera_statistics` what those were set by.
     The last entry of `history`, where there is one, says what the model is now.
+    `learned_pictures` are the first 16 hex digits of the digests of the pictures that it learned from: no threshold may
+    be set by these.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -57,6 +62,16 @@ class Manifest(BaseModel):
     image_statistics: ImageStatistics | None = None
     sha256: dict[str, str] = {}
     history: list[Entry] = []
+    learned_pictures: frozenset[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = frozenset()
+
+    @field_serializer("learned_pictures")
+    def _in_order(self, pictures: frozenset[str]) -> list[str]:
+        return sorted(pictures)
+
+
+def is_learned(picture: str, learned: Set[str]) -> bool:
+    """Whether a picture, by the digest of its pixels, is one of a manifest's `learned_pictures`."""
+    return picture[:LEARNED_DIGITS] in learned
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,21 +81,25 @@ class Survey:
 
     def __init__(self) -> None:
         self._figures: list[Figures] = []
-        self._sizes: set[tuple[int, int]] = set()
+        self.sizes: set[tuple[int, int]] = set()
 
     def passing(self, images: Iterable[Image]) -> Iterator[Image]:
         """The same images, each measured as it goes by."""
         for image in images:
-            self._figures.append(measure(image))
-            self._sizes.add((image.shape[1], image.shape[0]))
+            self.add(image)
             yield image
+
+    def add(self, image: Image) -> None:
+        """Measure one."""
+        self._figures.append(measure(image))
+        self.sizes.add((image.shape[1], image.shape[0]))
 
     def statistics(self, *, with_size: bool = True) -> ImageStatistics:
         """What was measured so far. `with_size` False leaves the size open though all had the same."""
         if not self._figures:
             return ImageStatistics()
         values = np.array([(one.brightness, one.blown_out, one.sharpness) for one in self._figures])
-        width, height = next(iter(self._sizes)) if with_size and len(self._sizes) == 1 else (None, None)
+        width, height = next(iter(self.sizes)) if with_size and len(self.sizes) == 1 else (None, None)
         return ImageStatistics(
             images=len(values),
             brightness=round(float(np.percentile(values[:, 0], 1)), 6),

@@ -17,6 +17,7 @@ import numpy.typing as npt
 MARGIN = 1.25
 """Factor on the highest score where the images are too few to promise the rate."""
 
+_ROUNDING = 1e-12  # of sums of probabilities
 _HALVINGS = 60  # of an interval of length 1: down to a double's own precision
 
 
@@ -106,7 +107,7 @@ def allowed_above(count: int, rate: float, confidence: float) -> int | None:
     for successes in range(count):
         ways = _log_choose(count, successes)
         cumulative += math.exp(ways + successes * math.log(rate) + (count - successes) * math.log1p(-rate))
-        if cumulative > 1 - confidence:
+        if cumulative > 1 - confidence + _ROUNDING:
             break
         above = successes
     return above

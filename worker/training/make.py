@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from worker.inference.bundle import MANIFEST, Manifest, write_manifest
+from worker.inference.bundle import LEARNED_DIGITS, MANIFEST, Manifest, write_manifest
 from worker.inference.health import ImageStatistics
 from worker.inference.history import TRAINED
 from worker.inference.optimise import optimise
@@ -42,6 +42,7 @@ def make_bundle(
     data_digest: str = "",
     name: str = "",
     version: str = "",
+    learned_pictures: Iterable[str] = (),
     note: str = "",
     graphs: bool = True,
 ) -> Calibration:
@@ -54,6 +55,7 @@ def make_bundle(
         network: as `frozen_network` makes it.
         learned: what the int8 graph's ranges are taken from.
         image_statistics: of the good photographs; None: nothing is known of them.
+        learned_pictures: digests of the pixels of all that was learned from or watched the fit.
         note: what the history tells people of this training.
         graphs: write the graphs of other engines too, as far as their converters are installed.
     """
@@ -71,6 +73,7 @@ def make_bundle(
         false_reject_target=false_reject_rate,
         score_statistics=calibration.statistics,
         image_statistics=image_statistics,
+        learned_pictures=frozenset(picture[:LEARNED_DIGITS] for picture in learned_pictures),
     )
     write_manifest(folder, manifest, action=TRAINED, note=note)
     optimise(folder, learned.images, held_out.images, graphs=graphs)

@@ -78,7 +78,8 @@ def make_recipe(wishes: dict[str, Any]) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        raise SettingsError(f"{where.replace('_', '-')}: {problem['msg']}, not {problem['input']!r}") from error
+        said = problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{where.replace('_', '-')}: {said}, not {problem['input']!r}") from error
 
 
 def _sort(wishes: Wishes, key: str, value: Any) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +14,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.errors import SettingsError, SourceError
 from worker.training.fitting.recipe import Recipe
+from worker.training.photographs import Digests
 from worker.training.teachers.files import read
 from worker.training.weights import Weights
 
-_PLAN, _CHECKPOINT, _HISTORY, _CURVES = "plan.json", "checkpoint.npz", "history.csv", "curves.png"
-_TEACHER = "teacher.npz"
+_PLAN, _TEACHER, _CHECKPOINT = "plan.json", "teacher.npz", "checkpoint.npz"
+_HISTORY, _CURVES, _MODEL, _LOCK = "history.csv", "curves.png", "model", "lock"
 
 
 class Plan(BaseModel):
-    """The images by what they are for, the teacher by its sha256, the recipe, and the promise to keep.
+    """The pictures by what they are for, the teacher by its sha256, the recipe, and the promise to keep.
 
-    `fitter` has the precision too: another one gives other numbers. `data_digest` is that of all the images.
+    `fitter` has the precision and the number of threads too: others give other numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,9 +34,9 @@ class Plan(BaseModel):
     teacher: str
     teacher_sha256: str
     fitter: str
-    learned: list[str]
-    validation: list[str]
-    held_out: list[str]
+    learned: Digests
+    validation: Digests
+    held_out: Digests
     data_digest: str
     false_reject_rate: float
     confidence: float
@@ -47,7 +51,8 @@ class Run:
     @classmethod
     def beside(cls, output: Path) -> Run:
         """The one of the model that is to be written to `output`."""
-        return cls(output.parent / f"{output.resolve().name}.training")
+        place = output.resolve()
+        return cls(place.parent / f"{place.name}.training")
 
     @property
     def checkpoint(self) -> Path:
@@ -64,30 +69,53 @@ class Run:
         """Loss and validation loss, as a picture."""
         return self.folder / _CURVES
 
+    @property
+    def model(self) -> Path:
+        """Where the model is made, until it is whole."""
+        return self.folder / _MODEL
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else trains here meanwhile.
+
+        Raises:
+            SettingsError: somebody does, or the folder cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / _LOCK).open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise SettingsError(f"{self.folder}: another training is at work here") from error
+                yield
+        except OSError as error:
+            raise SettingsError(f"{self.folder}: cannot be written to: {error.strerror}") from error
+
     def begin(self, plan: Plan, teacher: Weights, *, restart: bool = False) -> bool:
-        """Make the folder, or find it as an earlier call left it: then True.
+        """Write the plan down, or find it as an earlier call left it: then True, if something was fitted.
 
         Args:
             restart: forget what an earlier call left.
 
         Raises:
-            SettingsError: an earlier call had another plan, or the folder cannot be written to.
+            SettingsError: an earlier call had another plan.
         """
         file = self.folder / _PLAN
-        try:
-            earlier = None if restart or not file.is_file() else Plan.model_validate_json(file.read_bytes())
-            if earlier is not None:
-                self._same(earlier, plan)
-                return self.checkpoint.is_file()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for left in (self.checkpoint, self.history, self.curves):
-                left.unlink(missing_ok=True)
-            np.savez(self.folder / _TEACHER, **teacher)  # type: ignore[arg-type]
-            file.write_text(plan.model_dump_json(indent=2) + "\n")
-        except ValidationError as error:
-            raise SettingsError(f"{file} cannot be understood: --restart begins anew") from error
-        except OSError as error:
-            raise SettingsError(f"{self.folder}: nothing can be written there: {error.strerror}") from error
+        if restart:
+            file.unlink(missing_ok=True)  # first, so that it never stands beside what is another training's
+        if file.is_file():
+            self._same(plan)
+            return self.checkpoint.is_file()
+        for left in (self.checkpoint, self.history, self.curves):
+            left.unlink(missing_ok=True)
+        np.savez(self.folder / _TEACHER, **teacher)  # type: ignore[arg-type]
+        part = file.with_suffix(".part")
+        with part.open("w") as stream:
+            stream.write(plan.model_dump_json(indent=2) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
         return False
 
     def plan(self) -> Plan:
@@ -105,31 +133,14 @@ class Run:
         """The folded weights that the student was fitted to."""
         return read(self.folder / _TEACHER)
 
-    def _same(self, earlier: Plan, plan: Plan) -> None:
-        before, now = (each.model_dump() for each in (earlier, plan))
+    def _same(self, plan: Plan) -> None:
+        try:
+            before = self.plan().model_dump()
+        except SourceError as error:
+            raise SettingsError(f"{self.folder / _PLAN} cannot be understood: --restart begins anew") from error
+        now = plan.model_dump()
         other = [name for name in now if before[name] != now[name]]
         if other:
             raise SettingsError(
                 f"{self.folder} holds a training with other {', '.join(other)}: take another --output, or --restart"
             )
-
-
-def split(paths: Sequence[Path], shares: Sequence[float], seed: int) -> list[list[Path]]:
-    """Shuffle by `seed`; the first list is what is left after each of `shares` got its part, at least one image.
-
-    A share of 0 gets none.
-
-    Raises:
-        SourceError: too few images.
-    """
-    wanted = [max(1, round(len(paths) * share)) if share else 0 for share in shares]
-    if len(paths) < 2 or sum(wanted) >= len(paths):
-        raise SourceError(
-            f"{len(paths)} images are not enough: some are learned from, others watch the fit and calibrate"
-        )
-    order = [paths[number] for number in np.random.default_rng(seed).permutation(len(paths))]
-    parts, at = [], 0
-    for count in wanted:
-        parts.append(order[at : at + count])
-        at += count
-    return [order[at:], *parts]

@@ -1,37 +1,34 @@
-"""The whole of a training: plan, read, fit, write the bundle; and the way back in after it was broken off."""
+"""The whole of a training: read, plan, fit, write the bundle; and the way back in after it was broken off."""
 
 from __future__ import annotations
 
 import csv
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from worker.devices import Device
 from worker.errors import SettingsError, SourceError
-from worker.inference.health import Survey
 from worker.settings import LimitSettings
 from worker.training.calibrate import Calibration
 from worker.training.curves import draw_curves
-from worker.training.data import Samples, digest, read_images
+from worker.training.data import digest_of
 from worker.training.fitting.checkpoint import Epoch, load
 from worker.training.fitting.fitter import AUTO, open_fitter, student_of
 from worker.training.fitting.loop import Fitted, Progress, fit
-from worker.training.fitting.recipe import Recipe
+from worker.training.fitting.recipe import Layers, Recipe
 from worker.training.layers import choose_layers
 from worker.training.make import frozen_network, make_bundle, transforms_of
-from worker.training.plan import Plan, Run, split
+from worker.training.photographs import Digests, Photographs, Told, split
+from worker.training.plan import Plan, Run
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
 from worker.training.weights import Weights
-from worker.types import Image
 
-Told = Callable[[], None]
-
-
-def _silent() -> None:
-    pass
+_NEEDED_BYTES = 192 << 20  # checkpoint and the one that replaces it, teacher, model with its graphs and their making
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,50 +51,28 @@ class Order:
     device: Device = field(default_factory=lambda: Device("cpu"))
 
 
+def _silent() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Watcher:
     """Who is told how it goes: after each image read, of the plan once it is made, after each step."""
 
     read: Told = _silent
-    planned: Callable[[Plan, bool], None] = lambda _plan, _resumed: None
+    planned: Callable[[Plan, Photographs, bool], None] = lambda _plan, _photographs, _resumed: None
     stepped: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training came to."""
+    """What a training came to. `painted` are the AUROCs of painted defects by layers, where they chose these."""
 
     fitted: Fitted
     calibration: Calibration
+    layers: Layers
+    painted: dict[Layers, float]
     run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Photographs:
-    """The images of a training at the model's size, and what all of them were like."""
-
-    learned: Samples
-    validation: Samples
-    held_out: Samples
-    survey: Survey
-
-    @classmethod
-    def read(
-        cls, parts: Sequence[Sequence[Path]], size: tuple[int, int], limits: LimitSettings, told: Told
-    ) -> Photographs:
-        """Read all of them: to learn from, to watch with, to calibrate with; `told` is called after each.
-
-        Args:
-            size: (H, W) to bring them to.
-
-        Raises:
-            SourceError: one cannot be read.
-        """
-        survey, transforms = Survey(), transforms_of(size)
-        learned, validation, held_out = (
-            Samples(survey.passing(_counted(read_images(paths, limits), told)), transforms) for paths in parts
-        )
-        return cls(learned, validation, held_out, survey)
 
 
 def train(
@@ -105,95 +80,111 @@ def train(
 ) -> Trained | None:
     """Fit, calibrate and write a bundle to `order.output`.
 
-    Broken off and called again with the same order it goes on, and writes the same model. Launched as several
-    processes, the first one writes it, and the others get None.
+    Broken off at any moment and called again with the same order it goes on, and writes the same model. Launched as
+    several processes, the first one writes it, and the others get None.
 
     Args:
         restart: begin anew, whatever an earlier call left.
 
     Raises:
-        SettingsError: there is a model at the output already, it cannot be written to, or an earlier call had
-            another order.
+        SettingsError: there is something at the output already, it cannot be written to, an earlier call had another
+            order, or another one is at work.
         SourceError: an image cannot be read, or there are too few.
-        TrainingFailed: see `fit`.
+        TrainingFailed, TrainingStopped: see `fit`.
     """
-    watcher = watcher or Watcher()
-    run = Run.beside(order.output)
+    watcher, run = watcher or Watcher(), Run.beside(order.output)
     check_output(order.output)
-    parts = split(order.images, (order.validation_share, order.holdout_share), order.recipe.seed)
-    photographs = Photographs.read(parts, order.recipe.size, limits, watcher.read)
-    teacher = order.teacher.weights or random_teacher(order.recipe.seed, photographs.learned)
+    photographs = Photographs.read(order.images, transforms_of(order.recipe.size), limits, watcher.read)
+    parts = split(photographs.pictures, (order.validation_share, order.holdout_share), order.recipe.seed)
+    learned, validation, _ = (photographs.samples(part) for part in parts)
+    teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
     fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
-    plan = Plan(
-        recipe=order.recipe,
-        teacher=order.teacher.name,
-        teacher_sha256=order.teacher.sha256,
-        fitter=fitter.name,
-        learned=[str(path) for path in parts[0]],
-        validation=[str(path) for path in parts[1]],
-        held_out=[str(path) for path in parts[2]],
-        data_digest=digest(order.images),
-        false_reject_rate=order.false_reject_rate,
-        confidence=order.confidence,
-    )
-    if fitter.leads:
-        watcher.planned(plan, run.begin(plan, teacher, restart=restart))
-    fitter.wait()
-    fitted = fit(
-        fitter,
-        photographs.learned,
-        photographs.validation,
-        order.recipe,
-        checkpoint=run.checkpoint,
-        progress=watcher.stepped,
-    )
-    if not fitter.leads:
-        return None
-    write_history(run.history, fitted.history)
-    draw_curves(run.curves, fitted.history, fitted.best_epoch)
-    return Trained(fitted, write_model(order.output, plan, teacher, fitted, photographs, graphs=order.graphs), run)
+    plan = _plan(order, fitter.name, parts)
+    with _space_for(order.output), run.locked() if fitter.leads else nullcontext():
+        if fitter.leads:
+            watcher.planned(plan, photographs, run.begin(plan, teacher, restart=restart))
+        fitter.wait()
+        fitted = fit(fitter, learned, validation, order.recipe, checkpoint=run.checkpoint, progress=watcher.stepped)
+        if not fitter.leads:
+            return None
+        write_history(run.history, fitted.history)
+        draw_curves(run.curves, fitted.history, fitted.best_epoch)
+        return _write(run, order.output, plan, teacher, fitted, photographs, graphs=order.graphs)
 
 
 def export(run: Run, output: Path, limits: LimitSettings, read: Told = _silent, *, graphs: bool = True) -> Trained:
-    """Write a bundle from a training as far as it came; the photographs must still be where they were.
+    """Write a bundle from a training as far as it came; the photographs must still be where and as they were.
 
     Raises:
-        SourceError: there is no training in the folder, or an image is gone.
-        SettingsError: the output is not empty or cannot be written to.
+        SourceError: there is no training in the folder, or an image is gone or was altered.
+        SettingsError: there is something at the output already, or it cannot be written to.
     """
     plan, at = run.plan(), load(run.checkpoint)
     if at is None or not at.history:
         raise SourceError(f"{run.folder}: not one epoch is done and kept: there is no student to export")
     check_output(output)
-    parts = [[Path(path) for path in paths] for paths in (plan.learned, plan.validation, plan.held_out)]
-    photographs = Photographs.read(parts, plan.recipe.size, limits, read)
+    paths = [Path(path) for path in (*plan.learned, *plan.validation, *plan.held_out)]
+    photographs = Photographs.read(paths, transforms_of(plan.recipe.size), limits, read)
     fitted = Fitted.of(at, student_of(at.state))
-    return Trained(fitted, write_model(output, plan, run.teacher(), fitted, photographs, graphs=graphs), run)
+    with _space_for(output):
+        return _write(run, output, plan, run.teacher(), fitted, photographs, graphs=graphs)
 
 
-def write_model(
-    output: Path, plan: Plan, teacher: Weights, fitted: Fitted, photographs: Photographs, *, graphs: bool
-) -> Calibration:
-    """The bundle of a fitted student; see `make_bundle`."""
+def _plan(order: Order, fitter: str, parts: Sequence[Digests]) -> Plan:
+    learned, validation, held_out = parts
+    return Plan(
+        recipe=order.recipe,
+        teacher=order.teacher.name,
+        teacher_sha256=order.teacher.sha256,
+        fitter=fitter,
+        learned=learned,
+        validation=validation,
+        held_out=held_out,
+        data_digest=digest_of(digest for part in parts for digest in part.values()),
+        false_reject_rate=order.false_reject_rate,
+        confidence=order.confidence,
+    )
+
+
+def _write(
+    run: Run,
+    output: Path,
+    plan: Plan,
+    teacher: Weights,
+    fitted: Fitted,
+    photographs: Photographs,
+    *,
+    graphs: bool,
+) -> Trained:
+    """Make the bundle of a fitted student beside the output, and put it there in one step once it is whole."""
+    learned, validation, held_out = (
+        photographs.samples(part) for part in (plan.learned, plan.validation, plan.held_out)
+    )
     network = frozen_network(teacher, fitted.student)
+    painted: dict[Layers, float] = {}
     if plan.recipe.layers == "auto":
-        network.layers, _ = choose_layers(network, photographs.validation, photographs.learned, plan.recipe.seed)
+        network.layers, painted = choose_layers(network, validation, learned, plan.recipe.seed)
     else:
         network.layers = plan.recipe.layers
-    layers = ", ".join(map(str, network.layers))
-    return make_bundle(
-        output,
+    shutil.rmtree(run.model, ignore_errors=True)  # what a call that was killed left
+    told = ", ".join(map(str, network.layers))
+    calibration = make_bundle(
+        run.model,
         network,
-        photographs.learned,
-        photographs.held_out,
+        learned,
+        held_out,
         image_statistics=photographs.survey.statistics(),
         false_reject_rate=plan.false_reject_rate,
         confidence=plan.confidence,
         data_digest=plan.data_digest,
-        note=f"teacher {plan.teacher}, {len(fitted.history)} epochs, layers {layers}, seed {plan.recipe.seed}, "
+        learned_pictures=[*plan.learned.values(), *plan.validation.values()],
+        name=output.resolve().name,
+        note=f"teacher {plan.teacher}, {len(fitted.history)} epochs, layers {told}, seed {plan.recipe.seed}, "
         f"{plan.fitter}",
         graphs=graphs,
     )
+    run.model.replace(output)
+    return Trained(fitted, calibration, network.layers, painted, run)
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
@@ -205,17 +196,34 @@ def write_history(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def check_output(output: Path) -> None:
-    """Now, and not behind a fit of minutes, it must show that no model can be written there."""
+    """Now, and not behind a fit of minutes, it must show that no model can be written there.
+
+    Raises:
+        SettingsError: it cannot.
+    """
     try:
         if output.is_dir() and any(output.iterdir()):
             raise SettingsError(f"--output {output}: the folder is not empty; nothing is ever overwritten")
+        if output.is_mount():
+            raise SettingsError(f"--output {output}: is a mount point; name a folder in it")
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()
+        free = shutil.disk_usage(output).free
     except OSError as error:
         raise SettingsError(f"--output {output}: no model can be written there: {error.strerror}") from error
+    if free < _NEEDED_BYTES:
+        raise SettingsError(
+            f"--output {output}: {free >> 20} MiB are free there, and a training takes up to {_NEEDED_BYTES >> 20}"
+        )
 
 
-def _counted(images: Iterator[Image], told: Told) -> Iterator[Image]:
-    for image in images:
-        told()
-        yield image
+@contextmanager
+def _space_for(output: Path) -> Iterator[None]:
+    """A disk that fills up in the midst of it costs what was being written, and not the fit."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"--output {output}: the model cannot be written: {error.strerror}; the fit is kept, and the same command "
+            "goes on with it"
+        ) from error

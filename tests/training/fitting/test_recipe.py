@@ -17,6 +17,13 @@ def test_the_rate_follows_its_schedule(schedule: str, rates: list[float]) -> Non
     assert [recipe.rate(step, 100) for step in (0, 50, 99)] == pytest.approx(rates, rel=1e-2, abs=1e-4)
 
 
+def test_a_recipe_is_the_same_when_it_is_read_again() -> None:
+    recipe = make_recipe({"size": "320x256", "layers": "2,3"})
+
+    assert recipe.size == (256, 320)
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
 @pytest.mark.parametrize(("given", "found"), [("auto", "auto"), ("2,3", (2, 3)), ([1, 3], (1, 3)), ("3", (3,))])
 def test_layers_are_read_as_people_write_them(given: object, found: object) -> None:
     assert make_recipe({"layers": given}).layers == found
@@ -34,6 +41,7 @@ def test_a_warm_up_begins_low() -> None:
         ({"epochs": 0}, "epochs: "),
         ({"epochs": "many"}, "epochs: .*'many'"),
         ({"size": (8, 64)}, r"size\.0: "),
+        ({"size": [64, 64]}, "size: wanted WIDTHxHEIGHT"),
         ({"layers": "2,4"}, r"layers"),
         ({"layers": "two"}, r"layers"),
         ({"layers": ""}, r"layers"),

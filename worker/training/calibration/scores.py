@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import SourceError
+from worker.inference.bundle import is_learned, read_manifest
 from worker.inference.health import ImageChecks
 from worker.inference.predictor import Predictor
 from worker.settings import Settings
 from worker.settings.sections import NAME
-from worker.training.data import find_images, read_image
+from worker.training.data import digest_of, find_images, pixels_digest, read_image
 from worker.training.dataset.layouts import GOOD, Layout, layout_of
-from worker.types import Image
 
 CAMERA = re.compile(NAME)
 _BATCH = 8
@@ -39,15 +38,17 @@ class Scored:
 @dataclass(slots=True)
 class Scores:
     """What was scored, and by what: `origin` is for the history. `left_out` counts, by reason, the frames that a
-    running line would call INVALID, and which no threshold judges."""
+    running line would call INVALID, and which no threshold judges; `learned` those that the model learned from, whose
+    scores are lower than those of frames to come."""
 
     scored: list[Scored] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    learned: int = 0
     origin: str = ""
 
     def digest(self) -> str:
         """sha256 over the pictures, whatever their order."""
-        return hashlib.sha256("\n".join(sorted(one.picture for one in self.scored)).encode()).hexdigest()
+        return digest_of(one.picture for one in self.scored)
 
 
 def find_good_images(folder: Path) -> list[Path]:
@@ -108,15 +109,19 @@ def score_images(
     engine = predictor.engine
     found = Scores(origin=f"{engine.name} {engine.precision}")
     checks = ImageChecks(settings.watch, predictor.bundle.image_statistics)
+    manifest = read_manifest(predictor.bundle.folder)
+    learned = manifest.learned_pictures if manifest else frozenset()
 
     def trusted() -> Iterator[tuple[str, str, npt.NDArray[np.float32]]]:
         for path, camera in zip(paths, cameras, strict=True):
-            image = read_image(path, settings.limits)
+            image, picture = read_image(path, settings.limits), ""
             advance()
             if problem := checks.problem(image):
                 found.left_out[problem.partition(":")[0]] += 1
+            elif is_learned(picture := pixels_digest(image), learned):
+                found.learned += 1
             else:
-                yield camera, pixels_digest(image), predictor.preprocess(image)
+                yield camera, picture, predictor.preprocess(image)
 
     waiting = trusted()
     while batch := list(islice(waiting, _BATCH)):
@@ -127,17 +132,15 @@ def score_images(
                 found.scored.append(Scored(camera, score, picture))
             else:
                 found.left_out[NOT_FINITE] += 1
+    if not found.scored and found.learned:
+        raise SourceError(
+            f"{found.learned:,} of {len(paths):,} images are ones that the model learned from, and none is left to "
+            "set a threshold by: take others"
+        )
     if not found.scored:
         raise SourceError(f"none of {len(paths)} images is left: a running line would call them INVALID: "
                           f"{told(found.left_out.items())}")  # fmt: skip
     return found
-
-
-def pixels_digest(image: Image) -> str:
-    """The same for pictures, H×W×3 uint8, that do not differ in any pixel, and for no others."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
 
 
 def told(counts: Iterable[tuple[str, int]]) -> str:

@@ -56,8 +56,8 @@ def notes(evaluation: Evaluation) -> list[str]:
         )
     elif not sum(found.good.values()):
         said.append("There is no good image: false rejects, and how well scores tell good from bad, cannot be known.")
-    if evaluation.is_learned_from:
-        said.append("The model was made from these very images: of new ones it will reject more.")
+    if evaluation.learned:
+        said.append(f"The model learned from {evaluation.learned} of these images: of new ones it will reject more.")
     elif evaluation.layout is Layout.PLAIN:
         said.append("The folder has no layout of tests, so all its images are taken to show good parts.")
     if bad and evaluation.without_mask == bad.images:

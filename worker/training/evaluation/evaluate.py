@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import SourceError
-from worker.inference.bundle import read_manifest
+from worker.inference.bundle import is_learned, read_manifest
 from worker.inference.health import ImageChecks
 from worker.inference.postprocess import eroded, opened
 from worker.inference.predictor import Predictor
 from worker.settings import LimitSettings, Settings
-from worker.training.data import digest, read_image
+from worker.training.data import digest_of, pixels_digest, read_image
 from worker.training.dataset.layouts import layout_of, open_dataset
 from worker.training.dataset.masks import Mask
 from worker.training.dataset.samples import Dataset, Layout, Sample
@@ -50,7 +50,7 @@ class Evaluation:
 
     `figures.….pixels` are those of the opened maps, of which score and labelMap are made; `raw_pixels`, of all
     defects, those of the maps before, as papers give them. `camera_thresholds`: how many cameras the model has a
-    threshold of their own for; these are not in force here.
+    threshold of their own for; these are not in force here. `learned` of the images are ones that it learned from.
     """
 
     model: str
@@ -63,7 +63,7 @@ class Evaluation:
     data: Path
     layout: Layout
     data_digest: str
-    is_learned_from: bool
+    learned: int
     without_mask: int
     judgements: tuple[Judgement, ...]
     figures: Figures
@@ -126,13 +126,13 @@ def evaluate(
     """
     samples = tests_of(dataset)
     manifest = read_manifest(predictor.bundle.folder)
+    learned = manifest.learned_pictures if manifest else frozenset()
     run = _Run(predictor, settings)
     waiting = iter(samples)
     while batch := list(islice(waiting, settings.batch.max_batch)):
         run.judge(batch)
         if progress:
             progress(len(run.judgements))
-    data_digest = _digest(samples)
     return Evaluation(
         model=predictor.bundle.identity,
         model_folder=predictor.bundle.folder,
@@ -143,8 +143,8 @@ def evaluate(
         device=device,
         data=dataset.folder,
         layout=dataset.layout,
-        data_digest=data_digest,
-        is_learned_from=manifest is not None and manifest.data_digest == data_digest,
+        data_digest=digest_of(run.pictures),
+        learned=sum(is_learned(picture, learned) for picture in run.pictures),
         without_mask=run.without_mask,
         judgements=tuple(run.judgements),
         figures=run.figures(),
@@ -158,6 +158,7 @@ class _Run:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self.judgements: list[Judgement] = []
         self.without_mask = 0
+        self.pictures: list[str] = []
         self.opened, self.raw = PixelTally(), PixelTally()
         self._predictor = predictor
         self._limits = settings.limits
@@ -182,6 +183,7 @@ class _Run:
     def _prepared(self, samples: Sequence[Sample]) -> Iterator[tuple[npt.NDArray[np.generic], str, Mask | None]]:
         for sample in samples:
             image = read_image(sample.path, self._limits)
+            self.pictures.append(pixels_digest(image))
             mask = self._mask(sample, (image.shape[0], image.shape[1]))
             yield self._predictor.preprocess(image), self._checks.problem(image), mask
 
@@ -209,12 +211,3 @@ class _Run:
         verdict = verdict_of(score, self._predictor.threshold)
         problem = problem or (NOT_FINITE if verdict is Verdict.INVALID else "")
         self.judgements.append(Judgement(sample, score, Verdict.INVALID if problem else verdict, problem, in_place))
-
-
-def _digest(samples: Sequence[Sample]) -> str:
-    """Of the images and masks."""
-    files = [path for sample in samples for path in (sample.path, sample.mask) if path is not None]
-    try:
-        return digest(files)
-    except OSError as error:
-        raise SourceError(f"{error.filename}: cannot be read any more: {error.strerror}") from error

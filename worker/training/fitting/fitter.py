@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device
+from worker.devices import Device, check_cores, pin
 from worker.errors import SettingsError
 from worker.training.fitting.recipe import Recipe
 from worker.training.weights import Weights
@@ -31,7 +31,7 @@ class Fitter(Protocol):
     """A teacher and a student in one framework, on one device. The same calls give the same numbers."""
 
     name: str
-    """Framework and precision, as `torch bf16`: a fit goes on only with the one that it began with."""
+    """Framework, precision and threads: a fit goes on only with what it began with, since others round otherwise."""
 
     leads: bool
     """False in all processes but the first where several fit together: the first one writes what comes of it."""
@@ -77,8 +77,11 @@ def open_fitter(name: str, teacher: Weights, recipe: Recipe, device: Device) -> 
         name: `paddle`, `torch`, or `auto`: torch for a CPU where it is installed, since it is several times as fast.
 
     Raises:
-        SettingsError: torch is not installed.
+        SettingsError: torch is not installed, or asked for on another device than a CPU.
+        DeviceError: there is no such device here.
     """
+    check_cores(device)
+    pin(device)
     has_torch = find_spec("torch") is not None
     if name == AUTO:
         name = TORCH if has_torch and device.kind == "cpu" else PADDLE
@@ -88,6 +91,8 @@ def open_fitter(name: str, teacher: Weights, recipe: Recipe, device: Device) -> 
         return PaddleFitter(teacher, recipe, device)
     if not has_torch:
         raise SettingsError("--fitter torch takes PyTorch: pip install 'line-worker[torch]'")
+    if device.kind != "cpu":
+        raise SettingsError(f"--fitter torch fits on CPUs only, not on {device}: take paddle")
     from worker.training.fitting.torch_fitter import TorchFitter
 
     return TorchFitter(teacher, recipe)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from worker.errors import TrainingFailed
+from worker.errors import TrainingFailed, TrainingStopped
 from worker.training.data import Samples
 from worker.training.fitting.checkpoint import Checkpoint, Epoch, load, save
 from worker.training.fitting.fitter import Fitter
@@ -23,7 +23,8 @@ SAVE_EVERY_S = 20.0
 _VALIDATION_BATCH = 8
 
 Progress = Callable[[int, int, float], None]
-"""Called after each step with the steps done, the steps in all, and that step's loss."""
+"""Called after each step with the steps done, the steps in all, and that step's loss. It may raise TrainingStopped: the
+fit is kept as it stands then."""
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +96,7 @@ class _Fit:
         try:
             while self._at.epoch < self._recipe.epochs and not self._stale():
                 self._epoch()
-        except KeyboardInterrupt:
+        except TrainingStopped:
             self._save()
             raise
         self._save()
@@ -133,11 +134,9 @@ class _Fit:
             self._save()
 
     def _order(self) -> list[list[int]]:
-        """The images of each batch of this epoch, each image once."""
+        """The images of each batch of this epoch, each image once; the batches are as even as can be."""
         random = np.random.default_rng([self._recipe.seed, self._at.epoch])
-        order = random.permutation(self._count).tolist()
-        size = self._recipe.batch_size
-        return [order[start : start + size] for start in range(0, self._count, size)]
+        return [batch.tolist() for batch in np.array_split(random.permutation(self._count), self._batches)]
 
     def _validate(self) -> float | None:
         """The mean loss of the images that are not learned from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device
+from worker.devices import Device, threads
 from worker.errors import DeviceError
 from worker.training.fitting.fitter import VELOCITY, Features, Inputs, student_of
 from worker.training.fitting.recipe import Recipe
@@ -20,8 +20,6 @@ class PaddleFitter:
     Launched as several processes, each takes its part of a batch, and gradients are averaged over them.
     """
 
-    name = "paddle fp32"
-
     def __init__(self, teacher: Weights, recipe: Recipe, device: Device) -> None:
         self._together = paddle.distributed.ParallelEnv()
         try:
@@ -30,6 +28,7 @@ class PaddleFitter:
                 paddle.distributed.init_parallel_env()
         except Exception as error:  # paddle raises many kinds, some of its own
             raise DeviceError(f"device {device}: paddle cannot use it: {error}") from error
+        self.name = f"paddle fp32 on {device.kind}, {threads(device)} threads, {self._together.world_size} processes"
         self._recipe = recipe
         self._teacher = folded_backbone(teacher)
         self._student = fresh_student(draw(recipe.seed, STUDENT))

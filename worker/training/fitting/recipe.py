@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
 
@@ -41,10 +41,31 @@ class Recipe(BaseModel):
     @field_validator("layers", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
-        """`2,3`, as people write it, is a list."""
-        if isinstance(value, str) and value != "auto":
-            return [int(one) if one.strip().isdecimal() else one for one in value.split(",")]
-        return value
+        """`2,3`, as people write it, is the layers 2 and 3."""
+        if value == "auto":
+            return value
+        given = value if isinstance(value, list | tuple) else str(value).split(",")
+        layers = sorted({str(one).strip() for one in given})
+        if not layers or not set(layers) <= {"1", "2", "3"} or len(layers) < len(given):
+            raise ValueError("wanted auto, or some of 1, 2 and 3, as in 2,3")
+        return tuple(int(layer) for layer in layers)
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _height_and_width(cls, value: object) -> object:
+        """`320x256`, as people write it, is a width of 320 and a height of 256."""
+        if isinstance(value, tuple):
+            return value
+        width, _, height = str(value).lower().partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise ValueError("wanted WIDTHxHEIGHT in pixels, as in 256x256")
+        return int(height), int(width)
+
+    @field_serializer("size")
+    def _width_and_height(self, size: tuple[int, int]) -> str:
+        """As it is read."""
+        height, width = size
+        return f"{width}x{height}"
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, of 0 to steps - 1: `step` has a tenth of it for the last fifth."""

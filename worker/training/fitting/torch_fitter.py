@@ -34,7 +34,7 @@ class TorchFitter:
     def __init__(self, teacher: Weights, recipe: Recipe, half: bool | None = None) -> None:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         self._half = fast_bfloat16() if half is None else half
-        self.name = f"torch {'bf16' if self._half else 'fp32'}"
+        self.name = f"torch {'bf16' if self._half else 'fp32'}, {torch.get_num_threads()} threads"
         self._teacher = backbone(teacher, folded=True).eval()
         self._student = backbone(draw(recipe.seed, STUDENT), folded=False)
         self._optimiser = torch.optim.SGD(

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile, is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,9 @@ def _read_npz(path: Path) -> Arrays:
     if not is_zipfile(path):  # numpy would advise to unpickle it
         raise SourceError(f"teacher {path}: not an .npz file")
     try:
+        with ZipFile(path) as whole:
+            if sum(entry.file_size for entry in whole.infolist()) > MAX_BYTES:
+                raise SourceError(f"teacher {path}: unpacked it is larger than any ResNet18")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name.startswith(_PARTS)}
     except BadZipFile as error:

@@ -1,0 +1,95 @@
+"""The photographs of a training: read once, each picture once, and shared out over what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from worker.errors import SourceError
+from worker.inference.health import Survey
+from worker.inference.preprocess import Transforms, resized
+from worker.settings import LimitSettings
+from worker.training.data import Samples, pixels_digest, read_image
+from worker.types import Image
+
+Told = Callable[[], None]
+"""Called after each image that was read."""
+
+Digests = dict[str, str]
+"""Paths of images, and the digest of each one's pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """One picture: its digest is that of its pixels as they were taken, its image is at the model's size."""
+
+    path: Path
+    digest: str
+    image: Image
+
+
+@dataclass(slots=True)
+class Photographs:
+    """Pictures that differ in some pixel, and what all of them were like. `repeated` are files with a picture that was
+    there before: were it learned from and held out too, the threshold would promise what it cannot keep."""
+
+    transforms: Transforms
+    pictures: list[Photograph] = field(default_factory=list)
+    repeated: list[Path] = field(default_factory=list)
+    survey: Survey = field(default_factory=Survey)
+
+    @classmethod
+    def read(cls, paths: Iterable[Path], transforms: Transforms, limits: LimitSettings, told: Told) -> Photographs:
+        """Read all of them.
+
+        Raises:
+            SourceError: one cannot be read.
+        """
+        found, known = cls(transforms), set[str]()
+        for path in paths:
+            image = read_image(path, limits)
+            told()
+            digest = pixels_digest(image)
+            if digest in known:
+                found.repeated.append(path)
+                continue
+            known.add(digest)
+            found.survey.add(image)
+            found.pictures.append(Photograph(path, digest, resized(image, transforms)))
+        return found
+
+    def samples(self, digests: Mapping[str, str]) -> Samples:
+        """Those with these digests, in their order.
+
+        Raises:
+            SourceError: a picture is not among them: its file was altered.
+        """
+        by_digest = {picture.digest: picture.image for picture in self.pictures}
+        for path, digest in digests.items():
+            if digest not in by_digest:
+                raise SourceError(f"{path}: is not the picture any more that the training began with")
+        return Samples([by_digest[digest] for digest in digests.values()], self.transforms)
+
+
+def split(pictures: Sequence[Photograph], shares: Sequence[float], seed: int) -> list[Digests]:
+    """Shuffle by `seed`; the first is what is left after each of `shares` got its part, at least one picture.
+
+    A share of 0 gets none.
+
+    Raises:
+        SourceError: too few pictures.
+    """
+    wanted = [max(1, round(len(pictures) * share)) if share else 0 for share in shares]
+    if len(pictures) < 2 or sum(wanted) >= len(pictures):
+        raise SourceError(
+            f"{len(pictures)} images that differ are not enough: some are learned from, others watch and calibrate"
+        )
+    order = [pictures[number] for number in np.random.default_rng(seed).permutation(len(pictures))]
+    parts, at = [], 0
+    for count in wanted:
+        parts.append(order[at : at + count])
+        at += count
+    return [{str(one.path): one.digest for one in part} for part in (order[at:], *parts)]
