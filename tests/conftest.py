@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from worker.settings import Settings, load
 from worker.stream.connection import Client, connect
@@ -27,6 +28,13 @@ def _cache_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LINE_") and name != "LINE_SHARED_DIR"]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_comes() -> Iterator[None]:
+    """A command that a test calls sets logging up, for a stream of that test's."""
+    yield
+    structlog.reset_defaults()
 
 
 def _servers() -> dict[str, str]:

@@ -20,7 +20,7 @@ from worker.stream.keys import LineKeys
 
 from .running import COMMAND, RunningLine
 
-FRAMES = 450
+FRAMES = 800
 
 
 @pytest.fixture(scope="module")
