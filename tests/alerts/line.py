@@ -66,7 +66,7 @@ def said(events: list[Alert]) -> list[tuple[str, AlertState, int, int]]:
     return [(event.alert_id, event.state, event.count, event.at) for event in events]
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

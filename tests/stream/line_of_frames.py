@@ -89,7 +89,7 @@ def dead(frame: str, camera: str = "c1", reason: str = "truncated", reply_to: st
     return Dead(frame, camera, reason, "it ends early", attempts=1, worker="w1", at=1, reply_to=reply_to)
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
