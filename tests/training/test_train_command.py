@@ -1,6 +1,8 @@
 """`line-worker train`, from a folder to a model that serves."""
 
 import csv
+import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from worker.capture.generated import GeneratedLine
 from worker.cli import main
-from worker.inference.bundle import Manifest
+from worker.inference.bundle import PADDLEX_THRESHOLD, Manifest
 from worker.inference.predictor import Predictor
 
 QUICK = ["--teacher", "random", "--size", "64x64", "--batch-size", "4", "--fitter", "paddle", "--no-graphs"]
@@ -54,6 +56,7 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     assert "estimate" in done.stderr  # two held-out images promise nothing
     manifest = Manifest.model_validate_json((output / "bundle.json").read_bytes())
     assert manifest.score_statistics["promised"] == 0.0
+    assert manifest.threshold == pytest.approx(PADDLEX_THRESHOLD, rel=1e-4)  # so that PaddleX, too, keeps to it
     good = manifest.image_statistics
     assert good is not None
     assert (good.images, good.width, good.height) == (10, 96, 96)
@@ -269,3 +272,35 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, good_parts: Path)
 
     assert done.exit_code == 66
     assert "3.png" in done.stderr
+
+
+def test_a_file_name_that_is_not_text_is_said(tmp_path: Path, good_parts: Path) -> None:
+    (good_parts / "0.png").rename(os.fsdecode(os.fsencode(good_parts) + b"/caf\xe9.png"))
+
+    refused = train("--data", good_parts, "--output", tmp_path / "bundle", *QUICK)
+
+    assert refused.exit_code == 66, refused.output
+    assert r"caf\udce9.png: the name is not UTF-8" in refused.output.replace("\n", "")
+
+
+def test_a_disk_that_fills_up_is_said_and_leaves_no_half_model(tmp_path: Path, good_parts: Path) -> None:
+    output = tmp_path / "bundle"
+    command = ["train", "--data", str(good_parts), "--output", str(output), "--epochs", "2", *QUICK]
+
+    def with_room_for(size: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "worker", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)),
+        )
+
+    refused = with_room_for(5 << 20)
+    assert refused.returncode == 78, refused.stderr
+    assert "cannot be written" in refused.stderr
+    assert not any(output.iterdir())
+    done = with_room_for(1 << 30)
+    assert done.returncode == 0, done.stderr
+    assert Predictor.open(output)

@@ -143,7 +143,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[], object]]:
 
 
 def _report(examination: Examination, output: Path | None) -> None:
-    from worker.training.dataset.examination import printable
+    from worker.training.names import printable
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names are anyone's, and not every terminal has all letters
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -168,7 +168,7 @@ def _report(examination: Examination, output: Path | None) -> None:
 
 
 def _counts(examination: Examination) -> Table:
-    from worker.training.dataset.examination import printable
+    from worker.training.names import printable
 
     table = Table("part", "kind", "images")
     for part, kinds in examination.counts().items():

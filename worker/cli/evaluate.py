@@ -116,7 +116,7 @@ def _judge(predictor: Predictor, dataset: Dataset, settings: Settings, device: D
 def _write_report(output: Path, found: Evaluation, predictor: Predictor, settings: Settings, console: Console) -> None:
     from worker.training.evaluation.output import DOCUMENT, REPORT, write_new
     from worker.training.evaluation.report import missing_packages, render
-    from worker.training.evaluation.texts import printable
+    from worker.training.names import printable
 
     written = [DOCUMENT]
     if missing := missing_packages():

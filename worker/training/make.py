@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from worker.inference.bundle import LEARNED_DIGITS, MANIFEST, Manifest, write_manifest
+from worker.inference.bundle import LEARNED_DIGITS, MANIFEST, PADDLEX_THRESHOLD, Manifest, write_manifest
 from worker.inference.health import ImageStatistics
 from worker.inference.history import TRAINED
 from worker.inference.optimise import optimise
@@ -22,6 +22,7 @@ from worker.training.weights import Weights, fold
 from worker.types import Image
 
 _SCORE_BATCH = 8
+_LEAST_THRESHOLD = 1e-30  # of scores in float32; only a student that is its teacher has less
 
 
 def transforms_of(size: tuple[int, int]) -> Transforms:
@@ -48,6 +49,7 @@ def make_bundle(
 ) -> Calibration:
     """Write the model to `folder`, calibrated on images that it did not learn from.
 
+    The map is scaled so that the threshold comes to PaddleX's 0.01: its masks, too, are those of the calibration.
     The manifest is written last: a folder where this did not end has none, like any bare export.
     `name` is the folder's and `version` the time where they are not given.
 
@@ -59,10 +61,8 @@ def make_bundle(
         note: what the history tells people of this training.
         graphs: write the graphs of other engines too, as far as their converters are installed.
     """
-    transforms = held_out.transforms
     (folder / MANIFEST).unlink(missing_ok=True)  # it speaks of the files that are about to be replaced
-    export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
-    calibration = calibrate(list(score(folder, distinct(held_out.images))), false_reject_rate, confidence)
+    calibration = _export_calibrated(folder, network, held_out, false_reject_rate, confidence)
     now = datetime.now(UTC)
     manifest = Manifest(
         name=name or folder.resolve().name,
@@ -78,6 +78,21 @@ def make_bundle(
     write_manifest(folder, manifest, action=TRAINED, note=note)
     optimise(folder, learned.images, held_out.images, graphs=graphs)
     return calibration
+
+
+def _export_calibrated(
+    folder: Path, network: Stfpm, held_out: Samples, false_reject_rate: float, confidence: float
+) -> Calibration:
+    """Twice: the second time with the map scaled so that its threshold is the one that PaddleX has in its code."""
+    transforms, scores = held_out.transforms, list[float]()
+    network.scale = 1.0
+    while True:
+        export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
+        first, scores = not scores, list(score(folder, distinct(held_out.images)))
+        calibration = calibrate(scores, false_reject_rate, confidence)
+        if not first or calibration.threshold < _LEAST_THRESHOLD:
+            return calibration
+        network.scale = PADDLEX_THRESHOLD / calibration.threshold
 
 
 def frozen_network(teacher: Weights, student: Weights, layers: Layers = ALL_LAYERS) -> Stfpm:

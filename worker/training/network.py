@@ -118,19 +118,23 @@ class Backbone(nn.Layer):  # type: ignore[misc]
 
 
 class Stfpm(nn.Layer):  # type: ignore[misc]
-    """Teacher and student side by side: images in, anomaly map out. `layers` are those whose distances count."""
+    """Teacher and student side by side: images in, anomaly map out.
 
-    def __init__(self, teacher: Backbone, student: Backbone, layers: Layers = ALL_LAYERS) -> None:
+    `layers` are those whose distances count; the map is multiplied by `scale`, which is 1.0 in PaddleX's formula.
+    """
+
+    def __init__(self, teacher: Backbone, student: Backbone, layers: Layers = ALL_LAYERS, scale: float = 1.0) -> None:
         super().__init__()
         self.teacher = teacher
         self.student = student
         self.layers = layers
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W, normalised, to the anomaly map N×1×H×W (see `anomaly_map`)."""
         both = self.teacher(x), self.student(x)
         teacher, student = ([features[layer - 1] for layer in self.layers] for features in both)
-        return anomaly_map(teacher, student, x.shape[2:])
+        return anomaly_map(teacher, student, x.shape[2:], self.scale)
 
 
 def distances(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:
@@ -141,13 +145,16 @@ def distances(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def anomaly_map(teacher: list[Tensor], student: list[Tensor], size: list[int]) -> Tensor:
-    """N×1×H×W: the product over layers of the distances, each bilinear to `size`, as PaddleX computes it.
+def anomaly_map(teacher: list[Tensor], student: list[Tensor], size: list[int], scale: float = 1.0) -> Tensor:
+    """N×1×H×W: `scale` times the product over layers of the distances, each bilinear to `size`, as PaddleX computes it.
 
     The paper has a factor of 0.5 per layer; PaddleX has none, and its threshold of 0.01 depends on that.
     """
     result = None
-    for distance in distances(teacher, student):
+    found = distances(teacher, student)
+    if scale != 1.0:
+        found[0] = found[0] * scale  # where it has the fewest numbers
+    for distance in found:
         resized = F.interpolate(distance, size=size, mode="bilinear", align_corners=False)
         result = resized if result is None else result * resized
     return result

@@ -13,6 +13,7 @@ from worker.inference.health import Survey
 from worker.inference.preprocess import Transforms, resized
 from worker.settings import LimitSettings
 from worker.training.data import Samples, pixels_digest, read_image
+from worker.training.names import printable
 from worker.types import Image
 
 Told = Callable[[], None]
@@ -43,13 +44,14 @@ class Photographs:
 
     @classmethod
     def read(cls, paths: Iterable[Path], transforms: Transforms, limits: LimitSettings, told: Told) -> Photographs:
-        """Read all of them.
+        """Read all of them; wherever one starts from, they have the same paths.
 
         Raises:
-            SourceError: one cannot be read.
+            SourceError: one cannot be read, or the plan could not name it.
         """
         found, known = cls(transforms), set[str]()
-        for path in paths:
+        for path in (path.absolute() for path in paths):
+            _check_name(path)
             image = read_image(path, limits)
             told()
             digest = pixels_digest(image)
@@ -72,6 +74,13 @@ class Photographs:
             if digest not in by_digest:
                 raise SourceError(f"{path}: is not the picture any more that the training began with")
         return Samples([by_digest[digest] for digest in digests.values()], self.transforms)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder") from error
 
 
 def split(pictures: Sequence[Photograph], shares: Sequence[float], seed: int) -> list[Digests]:

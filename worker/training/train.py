@@ -219,11 +219,11 @@ def check_output(output: Path) -> None:
 
 @contextmanager
 def _space_for(output: Path) -> Iterator[None]:
-    """A disk that fills up in the midst of it costs what was being written, and not the fit."""
+    """A disk that fills up in the midst of it costs what was being written, and not what was written before."""
     try:
         yield
     except OSError as error:
         raise SettingsError(
-            f"--output {output}: the model cannot be written: {error.strerror}; the fit is kept, and the same command "
-            "goes on with it"
+            f"--output {output}: cannot be written: {error.strerror}; the same command goes on from the last state "
+            "of the fit that could be kept"
         ) from error

@@ -14,6 +14,7 @@ from worker.training.dataset.duplicates import NearDuplicate, near_duplicates, s
 from worker.training.dataset.outliers import FEWEST, Outlier, find_outliers
 from worker.training.dataset.samples import Dataset, Layout, Part
 from worker.training.dataset.survey import Survey, survey
+from worker.training.names import printable
 
 _NOT_GOOD = {"test", "ground_truth", "defect", "defects", "defective", "bad", "ng", "anomaly", "anomalous", "broken"}
 
@@ -100,11 +101,6 @@ def examine(
     )
     ordered = tuple(sorted(findings, key=lambda finding: finding.weight is not Weight.ERROR))
     return Examination(dataset, seen, same, near, learned, outliers, ordered)
-
-
-def printable(text: str) -> str:
-    """The text with what a terminal would act on, and what is not Unicode, escaped: file names are anyone's."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 class _Names:

@@ -11,10 +11,11 @@ import numpy as np
 
 from worker.errors import SourceError
 from worker.settings import LimitSettings
-from worker.training.dataset.examination import Examination, printable
+from worker.training.dataset.examination import Examination
 from worker.training.dataset.outputs import unwritable
 from worker.training.dataset.samples import Part
 from worker.training.dataset.sheet import contact_sheet, outlined
+from worker.training.names import printable
 from worker.types import Image
 
 RESULT = "check_dataset_result.json"

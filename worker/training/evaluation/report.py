@@ -23,9 +23,9 @@ from worker.training.evaluation.texts import (
     interval_text,
     name_of,
     percent_text,
-    printable,
     share_text,
 )
+from worker.training.names import printable
 from worker.types import Verdict
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")

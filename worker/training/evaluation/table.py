@@ -16,11 +16,11 @@ from worker.training.evaluation.metrics import CONFIDENCE
 from worker.training.evaluation.pixels import PixelFigures
 from worker.training.evaluation.texts import (
     figure_text,
-    printable,
     share_text,
     short_interval_text,
     short_percent_text,
 )
+from worker.training.names import printable
 from worker.types import Verdict
 
 _RANKED = ("image AUROC", "AP", "pixel", "PRO")

@@ -48,8 +48,3 @@ def figure_text(value: float | None) -> str:
 def name_of(path: Path, folder: Path) -> str:
     """An image's name below its data set."""
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-
-def printable(text: str) -> str:
-    """Files are named as anybody likes: what a terminal or a browser would act on is spelt out."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
