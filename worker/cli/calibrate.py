@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from worker.cli.bars import progress_bars
 from worker.cli.common import settings_options
 from worker.errors import SettingsError
 from worker.settings import Settings
@@ -132,7 +132,7 @@ def _of_images(console: Console, bundle: Bundle, folder: Path, settings: Setting
     from worker.inference.predictor import Predictor
 
     predictor = Predictor.open(bundle.folder)  # takes paddle's seconds: only once the rest is well
-    with _progress(console) as bar:
+    with progress_bars(console) as bar:
         task = bar.add_task("scoring", total=len(paths))
         scores = score_images(predictor, paths, cameras, settings, lambda: bar.advance(task))
     if scores.learned:
@@ -160,11 +160,6 @@ def _of_line(
     return found.scores
 
 
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
 def _try_synthetic(console: Console, folder: Path, images: Path, settings: Settings, per_camera: bool) -> None:
     from worker.inference.predictor import Predictor
     from worker.inference.selection.golden import places
@@ -175,7 +170,7 @@ def _try_synthetic(console: Console, folder: Path, images: Path, settings: Setti
     paths = find_good_images(images)
     cameras = camera_folders(images, paths) if per_camera else [""] * len(paths)
     some = places(len(paths), _PAINTED_ON)
-    with _progress(console) as bar:
+    with progress_bars(console) as bar:
         task = bar.add_task("painting", total=len(some))
         recalls = synthetic_recall(
             Predictor.open(folder),

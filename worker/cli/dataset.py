@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.bars import progress_bars
 from worker.settings import load
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ def _layout(name: str) -> Layout | None:
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[], object]]:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bars(console) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.cli.bars import progress_bars
 from worker.cli.common import settings_options
 from worker.devices import Device, child_environment, parse_devices, pin
 from worker.errors import SettingsError
@@ -105,8 +105,7 @@ def _open(settings: Settings, device: Device) -> Predictor:
 def _judge(predictor: Predictor, dataset: Dataset, settings: Settings, device: Device, console: Console) -> Evaluation:
     from worker.training.evaluation.evaluate import evaluate, tests_of
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("left"), console=console, disable=not console.is_terminal) as bar:
+    with progress_bars(console) as bar:
         task = bar.add_task("judging", total=len(tests_of(dataset)))
         return evaluate(
             predictor, dataset, settings, device=str(device), progress=lambda done: bar.update(task, completed=done)

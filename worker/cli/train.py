@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from worker.cli.bars import progress_bars
 from worker.cli.common import stop_on_signals
 from worker.devices import Device, parse_devices
 from worker.errors import SettingsError, TrainingStopped
@@ -149,7 +149,7 @@ def _one_device(text: str) -> Device:
 def _open_teacher(name: str, settings: Settings, console: Console) -> Any:
     from worker.training.teachers import open_teacher
 
-    with _bars(console) as bars:
+    with progress_bars(console) as bars:
         fetching = bars.add_task("fetching the teacher", total=None, visible=False)
 
         def fetched(done: int, total: int) -> None:
@@ -163,7 +163,7 @@ def _watched(
     console: Console, images: int, stop: threading.Event, watcher: Callable[..., Watcher]
 ) -> Iterator[Watcher]:
     """Bars on a terminal, a line now and then elsewhere; a signal ends the training where it can go on."""
-    with _bars(console) as bars:
+    with progress_bars(console) as bars:
         reading = bars.add_task("reading", total=images)
         fitting = bars.add_task("fitting", total=None)
 
@@ -200,18 +200,6 @@ def _worth_knowing(plan: Plan, photographs: Photographs) -> Iterator[str]:
         yield f"the images have {shapes + 1} sizes: all are stretched to {width}×{height}"
     if len(plan.held_out) < _FEW_HELD_OUT:
         yield f"WARNING: {len(plan.held_out)} images to calibrate with are very few: the threshold is a rough guess"
-
-
-def _bars(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def report_training(console: Console, trained: Trained, rate: float) -> None:
