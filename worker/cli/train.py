@@ -53,6 +53,7 @@ of them; with fewer it is an estimate, and the command says what it can promise.
 @click.option("--learning-rate", type=float, help="Of stochastic gradient descent. [0.4]")
 @click.option("--schedule", help="How the rate goes: constant, step, cosine.")
 @click.option("--size", metavar="WxH", help="What images are resized to. [256x256]")
+@click.option("--equalise/--no-equalise", default=None, help="Let all channels of the teacher count alike. [yes]")
 @click.option("--layers", metavar="LIST", help="Whose distances count: auto, or some of 1,2,3. [auto]")
 @click.option("--patience", type=int, help="End after so many epochs without a better validation loss. [0: never]")
 @click.option("--seed", type=int, help="Same seed, same model. [0]")

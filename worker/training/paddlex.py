@@ -23,6 +23,7 @@ _RECIPE = {
     "Train.weight_decay": "weight_decay",
     "Train.schedule": "schedule",
     "Train.size": "size",
+    "Train.equalise": "equalise",
     "Train.layers": "layers",
     "Train.patience": "patience",
     "Train.seed": "seed",

@@ -26,6 +26,7 @@ from worker.training.photographs import Digests, Photographs, Told, split
 from worker.training.plan import Plan, Run
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
+from worker.training.teachers.equalise import equalised
 from worker.training.weights import Weights
 
 _NEEDED_BYTES = 192 << 20  # checkpoint and the one that replaces it, teacher, model with its graphs and their making
@@ -98,6 +99,8 @@ def train(
     parts = split(photographs.pictures, (order.validation_share, order.holdout_share), order.recipe.seed)
     learned, validation, _ = (photographs.samples(part) for part in parts)
     teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
+    if order.recipe.equalise:
+        teacher = equalised(teacher, learned)
     fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
     plan = _plan(order, fitter.name, parts)
     with _space_for(order.output), run.locked() if fitter.leads else nullcontext():
@@ -167,7 +170,6 @@ def _write(
     else:
         network.layers = plan.recipe.layers
     shutil.rmtree(run.model, ignore_errors=True)  # what a call that was killed left
-    told = ", ".join(map(str, network.layers))
     calibration = make_bundle(
         run.model,
         network,
@@ -179,12 +181,20 @@ def _write(
         data_digest=plan.data_digest,
         learned_pictures=[*plan.learned.values(), *plan.validation.values()],
         name=output.resolve().name,
-        note=f"teacher {plan.teacher}, {len(fitted.history)} epochs, layers {told}, seed {plan.recipe.seed}, "
-        f"{plan.fitter}",
+        note=", ".join(_told(plan, len(fitted.history), network.layers)),
         graphs=graphs,
     )
     run.model.replace(output)
     return Trained(fitted, calibration, network.layers, painted, run)
+
+
+def _told(plan: Plan, epochs: int, layers: Layers) -> Iterator[str]:
+    """What the model's history tells of its training."""
+    yield f"teacher {plan.teacher}{' equalised' if plan.recipe.equalise else ''}"
+    yield f"{epochs} epochs"
+    yield f"layers {','.join(map(str, layers))}"
+    yield f"seed {plan.recipe.seed}"
+    yield plan.fitter
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:

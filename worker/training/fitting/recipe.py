@@ -16,8 +16,10 @@ ALL_LAYERS: Layers = (1, 2, 3)
 
 
 class Recipe(BaseModel):
-    """The defaults are those of the paper (Wang et al. 2021): 100 epochs of batches of 32 at a constant rate of 0.4.
+    """The defaults of the fit are those of the paper (Wang et al. 2021): 100 epochs, batches of 32, a rate of 0.4.
 
+    `equalise` and `layers` differ from it: True and `auto` here, False and (1, 2, 3) there.
+    `equalise` makes the teacher's channels count alike on the good images (`worker.training.teachers.equalise`).
     `layers` `auto` takes those that tell painted defects best (`worker.training.layers`).
     `size` is (H, W) of the graph's input; layer3's features have a sixteenth of it.
     `patience` ends the fit after so many epochs without a lower validation loss, and takes the student of the
@@ -34,6 +36,7 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "step", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     size: tuple[Side, Side] = (256, 256)
+    equalise: bool = True
     layers: Annotated[Layers, Field(min_length=1)] | Literal["auto"] = "auto"
     patience: int = Field(0, ge=0)
     seed: int = Field(0, ge=0, lt=2**32)
