@@ -1,4 +1,4 @@
-"""Each picture once, for one thing only."""
+"""Each picture once."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 from worker.errors import SourceError
 from worker.settings import load
 from worker.training.make import transforms_of
-from worker.training.photographs import Photographs, split
+from worker.training.photographs import Photographs
 
 LIMITS = load()[0].limits
 
@@ -36,27 +36,6 @@ def test_a_picture_under_two_names_is_there_once(tmp_path: Path) -> None:
     assert found.repeated == paths[1:]
     assert found.survey.statistics().images == 1
     assert len(told) == 2
-
-
-def test_the_split_leaves_none_out_and_follows_the_seed(tmp_path: Path) -> None:
-    pictures = photographs(tmp_path, 20).pictures
-
-    learned, validation, held_out = split(pictures, (0.1, 0.2), seed=3)
-
-    assert (len(validation), len(held_out)) == (2, 4)
-    assert sorted([*learned, *validation, *held_out]) == [str(picture.path) for picture in pictures]
-    assert split(pictures, (0.1, 0.2), seed=3) == [learned, validation, held_out]
-    assert split(pictures, (0.1, 0.2), seed=4) != [learned, validation, held_out]
-
-
-def test_a_share_gets_one_picture_at_least_and_none_where_it_is_nothing(tmp_path: Path) -> None:
-    assert [len(part) for part in split(photographs(tmp_path, 5).pictures, (0.0, 0.01), seed=0)] == [4, 0, 1]
-
-
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_too_few_cannot_be_split(tmp_path: Path, count: int) -> None:
-    with pytest.raises(SourceError, match="not enough"):
-        split(photographs(tmp_path, count).pictures, (0.1, 0.2), seed=0)
 
 
 def test_a_picture_that_was_altered_is_named(tmp_path: Path) -> None:

@@ -1,18 +1,17 @@
-"""The photographs of a training: read once, each picture once, and shared out over what they are for."""
+"""The photographs of a training: read once, and each picture once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from worker.errors import SourceError
 from worker.inference.health import Survey
 from worker.inference.preprocess import Transforms, resized
 from worker.settings import LimitSettings
 from worker.training.data import Samples, pixels_digest, read_image
+from worker.training.dataset.looks import Grey, grey_of
 from worker.training.names import printable
 from worker.types import Image
 
@@ -25,11 +24,13 @@ Digests = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """One picture: its digest is that of its pixels as they were taken, its image is at the model's size."""
+    """One picture: its digest is that of its pixels as they were taken, its image is at the model's size, and `grey` is
+    what near-duplicates are told by."""
 
     path: Path
     digest: str
     image: Image
+    grey: Grey
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Photographs:
                 continue
             known.add(digest)
             found.survey.add(image)
-            found.pictures.append(Photograph(path, digest, resized(image, transforms)))
+            found.pictures.append(Photograph(path, digest, resized(image, transforms), grey_of(image)))
         return found
 
     def samples(self, digests: Mapping[str, str]) -> Samples:
@@ -81,24 +82,3 @@ def _check_name(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise SourceError(f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder") from error
-
-
-def split(pictures: Sequence[Photograph], shares: Sequence[float], seed: int) -> list[Digests]:
-    """Shuffle by `seed`; the first is what is left after each of `shares` got its part, at least one picture.
-
-    A share of 0 gets none.
-
-    Raises:
-        SourceError: too few pictures.
-    """
-    wanted = [max(1, round(len(pictures) * share)) if share else 0 for share in shares]
-    if len(pictures) < 2 or sum(wanted) >= len(pictures):
-        raise SourceError(
-            f"{len(pictures)} images that differ are not enough: some are learned from, others watch and calibrate"
-        )
-    order = [pictures[number] for number in np.random.default_rng(seed).permutation(len(pictures))]
-    parts, at = [], 0
-    for count in wanted:
-        parts.append(order[at : at + count])
-        at += count
-    return [{str(one.path): one.digest for one in part} for part in (order[at:], *parts)]

@@ -25,6 +25,7 @@ _HISTORY, _CURVES, _MODEL, _LOCK = "history.csv", "curves.png", "model", "lock"
 class Plan(BaseModel):
     """The pictures by what they are for, the teacher by its sha256, the recipe, and the promise to keep.
 
+    `joined` counts the pictures that were too much like learned ones to be held out, and are learned from.
     `fitter` has the precision and the number of threads too: others give other numbers.
     """
 
@@ -37,6 +38,7 @@ class Plan(BaseModel):
     learned: Digests
     validation: Digests
     held_out: Digests
+    joined: int
     data_digest: str
     false_reject_rate: float
     confidence: float

@@ -22,8 +22,9 @@ from worker.training.fitting.loop import Fitted, Progress, fit
 from worker.training.fitting.recipe import Layers, Recipe
 from worker.training.layers import choose_layers
 from worker.training.make import frozen_network, make_bundle, transforms_of
-from worker.training.photographs import Digests, Photographs, Told, split
+from worker.training.photographs import Photographs, Told
 from worker.training.plan import Plan, Run
+from worker.training.split import Split, split
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
 from worker.training.teachers.equalise import equalised
@@ -96,13 +97,13 @@ def train(
     watcher, run = watcher or Watcher(), Run.beside(order.output)
     check_output(order.output)
     photographs = Photographs.read(order.images, transforms_of(order.recipe.size), limits, watcher.read)
-    parts = split(photographs.pictures, (order.validation_share, order.holdout_share), order.recipe.seed)
-    learned, validation, _ = (photographs.samples(part) for part in parts)
+    shared = split(photographs.pictures, order.validation_share, order.holdout_share, order.recipe.seed)
+    learned, validation = photographs.samples(shared.learned), photographs.samples(shared.validation)
     teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
     if order.recipe.equalise:
         teacher = equalised(teacher, learned)
     fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
-    plan = _plan(order, fitter.name, parts)
+    plan = _plan(order, fitter.name, shared)
     with _space_for(order.output), run.locked() if fitter.leads else nullcontext():
         if fitter.leads:
             watcher.planned(plan, photographs, run.begin(plan, teacher, restart=restart))
@@ -133,17 +134,17 @@ def export(run: Run, output: Path, limits: LimitSettings, read: Told = _silent, 
         return _write(run, output, plan, run.teacher(), fitted, photographs, graphs=graphs)
 
 
-def _plan(order: Order, fitter: str, parts: Sequence[Digests]) -> Plan:
-    learned, validation, held_out = parts
+def _plan(order: Order, fitter: str, shared: Split) -> Plan:
     return Plan(
         recipe=order.recipe,
         teacher=order.teacher.name,
         teacher_sha256=order.teacher.sha256,
         fitter=fitter,
-        learned=learned,
-        validation=validation,
-        held_out=held_out,
-        data_digest=digest_of(digest for part in parts for digest in part.values()),
+        learned=shared.learned,
+        validation=shared.validation,
+        held_out=shared.held_out,
+        joined=shared.joined,
+        data_digest=digest_of(digest for part in shared.parts for digest in part.values()),
         false_reject_rate=order.false_reject_rate,
         confidence=order.confidence,
     )

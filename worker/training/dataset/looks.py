@@ -48,8 +48,7 @@ class Look:
 
 def look_at(image: Image) -> tuple[Look, Grey]:
     """Remember an H×W×3 RGB uint8 image of any size: its look, and its grey levels as SIDE×SIDE uint8."""
-    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+    small = _small(image)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     chroma = cv2.resize(lab[:, :, 1:], (CHROMA_SIDE, CHROMA_SIDE), interpolation=cv2.INTER_AREA)
     height, width = image.shape[:2]
@@ -62,7 +61,20 @@ def look_at(image: Image) -> tuple[Look, Grey]:
         _digest(image),
         np.asarray(chroma, np.float16),
         _figures(lab, width / height),
-    ), grey
+    ), _grey(small)
+
+
+def grey_of(image: Image) -> Grey:
+    """The grey levels of an H×W×3 RGB uint8 image of any size as SIDE×SIDE uint8."""
+    return _grey(_small(image))
+
+
+def _small(image: Image) -> Image:
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _grey(small: Image) -> Grey:
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def band(plane: Plane, fine: float, coarse: float) -> Plane:

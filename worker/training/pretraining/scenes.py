@@ -17,9 +17,11 @@ SIDE = 96
 """Of a crop, in pixels; a texture is 160 and gives crops at many scales."""
 
 IGNORED = -1
-"""The program where a defect was painted: it is neither."""
+"""The program where a defect was painted, or where nothing is to be seen of any."""
 
 _TEXTURE = 160
+_PLAIN = 0.15  # share of parts that are an even shade
+_NOISE = (0, 0.01, 0.02, 0.04)
 
 Pool = npt.NDArray[np.uint8]
 """programs×pictures×160×160, grey."""
@@ -81,11 +83,12 @@ def _composed(r: Random, pool: Pool, in_colour: bool) -> tuple[Field, Field, npt
     for part in range(int(r.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))):
         number = int(r.integers(len(pool)))
         texture = _crop(r, pool[number, int(r.integers(pool.shape[1]))])
-        texture = r.uniform(0.15, 0.85) + 10 ** r.uniform(-0.75, 0.15) * (texture - 0.5)
+        contrast = 0.0 if r.random() < _PLAIN else 10 ** r.uniform(-0.4, 0.15)
+        texture = r.uniform(0.15, 0.85) + contrast * (texture - 0.5)
         if part:
             mask = _soft_mask(r)
         grey += (texture - grey) * mask
-        label[mask > 0.5] = number
+        label[mask > 0.5] = number if contrast else IGNORED
         if in_colour:
             tint, slope = r.normal(0, 0.12, (3, 1, 1)), r.normal(0, 0.4, (3, 1, 1))
             colour += (slope * (texture - 0.5) + tint - colour) * mask
@@ -134,14 +137,12 @@ def _bands(r: Random) -> Field:
 
 def _photographed(r: Random, grey: Field, colour: Field) -> Field:
     """3×96×96: uneven light, defocus, colour, noise, exposure."""
-    contrast = float(grey.std())
     if r.random() < 0.4:
         grey = grey * (1 + r.uniform(0, 0.35) * low_noise(r, SIDE, 1))
     if r.random() < 0.3:
         grey = cv2.GaussianBlur(grey, (0, 0), r.uniform(0.4, 1.3))
     picture = grey[None] + colour
-    noise = r.choice([0, 0.05, 0.1, 0.3]) * min(0.1, contrast)
-    if noise:
+    if noise := float(r.choice(_NOISE)):
         channels = 3 if colour.any() and r.random() < 0.5 else 1
         picture = picture + noise * r.standard_normal((channels, SIDE, SIDE), np.float32)
     if r.random() < 0.3:

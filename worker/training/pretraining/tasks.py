@@ -26,7 +26,7 @@ EDGES = _DIRECTIONS * _SCALES
 _HIDDEN = 192
 _DEFECT_WEIGHTS = (0.15, *[1.0] * (len(KINDS) - 1))  # most places have none
 _SHARES = (1.0, 0.5, 4.0)  # of the three losses, which puts them at about the same size in the end
-_FLAT = 2e-3  # below this, there are no edges to speak of
+_FLAT = 1e-2  # below this, there are no edges to speak of
 
 
 @dataclass(frozen=True, slots=True)
