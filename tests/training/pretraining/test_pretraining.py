@@ -12,7 +12,9 @@ from worker.training.pretraining.scenes import IGNORED, SIDE, draw_pool, draw_sc
 torch = pytest.importorskip("torch", reason="an extra: pip install 'line-worker[torch]'")
 
 from worker.training.pretraining.fit import Course, pretrain  # noqa: E402
+from worker.training.pretraining.places import place_loss  # noqa: E402
 from worker.training.pretraining.tasks import EDGES, answers_of  # noqa: E402
+from worker.training.pretraining.views import two_views  # noqa: E402
 from worker.training.weights import draw, fold  # noqa: E402
 
 
@@ -58,6 +60,35 @@ def test_the_answers_tell_a_place_by_its_middle_and_the_direction_of_its_edges()
     assert first.defects.reshape(24, 24).nonzero().tolist() == [[0, 22]]
     assert first.edges.shape == (24 * 24, EDGES)
     assert first.edges.mean(0).argmax() == 0  # the finest scale, across
+
+
+def test_two_views_differ_in_light_and_not_in_what_is_there() -> None:
+    images = draw_scenes(np.random.default_rng(3), draw_pool(6, 2, seed=0), 16).images
+
+    views = two_views(np.random.default_rng(1), images)
+
+    assert views.shape == (32, 3, SIDE, SIDE)
+    first, second = views[:16].mean(1).flatten(1), views[16:].mean(1).flatten(1)
+    assert (first.mean(1) - second.mean(1)).abs().mean() > 0.1
+    structured = first.std(1) > 0.5
+    likeness = [float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(first, second, strict=True)]
+    assert np.median(np.array(likeness)[structured]) > 0.8
+
+
+def test_a_place_must_be_found_again_but_not_told_from_its_like() -> None:
+    generator = torch.Generator().manual_seed(0)
+    crops, random = torch.randn(4, 32, 6, 6, generator=generator), np.random.default_rng(0)
+    others = torch.randn(4, 32, 6, 6, generator=generator)
+    places = 4 * 6 * 6
+    each_its_own, none_painted = torch.arange(places), torch.zeros(places, dtype=torch.long)
+
+    found = place_loss(random, torch.cat([crops, crops]), each_its_own, none_painted)
+    lost = place_loss(random, torch.cat([crops, others]), each_its_own, none_painted)
+    all_of_one_texture = place_loss(random, torch.cat([crops, others]), torch.zeros_like(each_its_own), none_painted)
+
+    assert found < 0.5
+    assert lost > 4
+    assert all_of_one_texture == pytest.approx(0, abs=1e-6)
 
 
 class Stopped(Exception):

@@ -5,5 +5,6 @@ No photograph and no one else's weights go into it. `python -m worker.training.p
 programs    random textures of a thousand looks
 scenes      crops of one to three of them side by side, with painted defects, uneven light, blur and noise
 tasks       what the network has to say of every place: which program, which defect, what edges
+views       each crop in two lights, and `places`: what is the same place must look the same
 fit         the training, in PyTorch
 """

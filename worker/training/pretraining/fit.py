@@ -14,15 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from worker.training.export import IMAGENET_MEAN, IMAGENET_STD
 from worker.training.fitting.torch_fitter import backbone, fast_bfloat16
 from worker.training.pretraining.chunks import chunks
+from worker.training.pretraining.places import place_loss
 from worker.training.pretraining.scenes import Scenes
-from worker.training.pretraining.tasks import Answers, Head, Tensor, answers_of
+from worker.training.pretraining.tasks import TASKS, Answers, Head, Tensor, answers_of
+from worker.training.pretraining.views import two_views
 from worker.training.weights import Weights, draw, fold
 
 _CHANNELS = (64, 128, 256)
-_PASSES = 4  # over a chunk, each with other tones
+_PASSES = 2  # over a chunk, each with other views
 _WARM_UP = 300
 _WEIGHT_DECAY = 0.02
 _MOST_GRADIENT = 5.0
@@ -31,10 +32,10 @@ _PLACES = 32  # of an image that are asked, at most
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How long and how fast. `steps` is what the rate's cosine ends with; `chunk` are the scenes drawn at a time."""
+    """How long and how fast: `steps` of the rate's cosine, crops a step, each in two views; scenes drawn at a time."""
 
     steps: int = 20_000
-    batch_size: int = 64
+    batch_size: int = 32
     rate: float = 2e-3
     programs: int = 1000
     pictures: int = 8
@@ -44,7 +45,7 @@ class Course:
 
 
 Report = Callable[[int, list[float]], None]
-"""Called after each step with the steps done and the losses of the three tasks."""
+"""Called after each step with the steps done and the loss of each task."""
 
 
 def pretrain(course: Course, work: Path, report: Report) -> Weights:
@@ -91,7 +92,7 @@ class _Pretraining:
             number, at = number + 1, 0
 
     def _descend(self, random: np.random.Generator, scenes: Scenes, numbers: npt.NDArray[np.int_]) -> Tensor:
-        """One step; the three losses, summed over the stages."""
+        """One step; the loss of each task, summed over the stages."""
         course = self._course
         share = 0.5 * (1 + math.cos(math.pi * self._step / course.steps)) * min(1.0, (self._step + 1) / _WARM_UP)
         self._optimiser.param_groups[0]["lr"] = course.rate * share
@@ -101,16 +102,27 @@ class _Pretraining:
             torch.from_numpy(scenes.clean[numbers]).float() / 255,
         )
         self._network.train()
-        losses = torch.zeros(3)
+        losses = torch.zeros(len(TASKS))
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            features = self._network(_toned(random, scenes.images[numbers]))
-            for head, layer, answers in zip(self._heads, features, right, strict=True):
-                losses = losses + _asked(random, head, layer, answers, len(numbers) * _PLACES)
+            features = self._network(two_views(random, scenes.images[numbers]))
+        for head, layer, answers in zip(self._heads, features, right, strict=True):
+            place = place_loss(random, layer, answers.programs, answers.defects)
+            losses = losses + torch.cat([place[None], self._asked(random, head, layer, answers)])
         self._optimiser.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._learned, _MOST_GRADIENT)
         self._optimiser.step()
         return losses.detach()
+
+    def _asked(self, random: np.random.Generator, head: nn.Module, layer: Tensor, right: Answers) -> Tensor:
+        """The losses of a stage's head, at some places of both views."""
+        assert isinstance(head, Head)
+        rows = layer.permute(0, 2, 3, 1).reshape(-1, layer.shape[1])
+        most = min(len(rows), 2 * self._course.batch_size * _PLACES)
+        places = torch.from_numpy(random.choice(len(rows), most, replace=False))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            answers = head(rows[places])
+        return head.losses(answers, right.at(places % (len(rows) // 2)))
 
     def _parts(self) -> dict[str, dict[str, Tensor]]:
         moments = {
@@ -141,27 +153,6 @@ class _Pretraining:
             number, _, what = name.partition(".")
             state.setdefault(int(number), {})[what] = value
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-
-
-def _toned(random: np.random.Generator, images: npt.NDArray[np.uint8]) -> Tensor:
-    """n×3×96×96 normalised as in serving, each a little lighter or darker, and of less or more contrast."""
-    count = (len(images), 1, 1, 1)
-    gain, shift = 10 ** random.uniform(-0.25, 0.1, count), random.normal(0, 0.05, count)
-    x = torch.from_numpy(images).float() / 255
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = ((x - mean) * torch.from_numpy(gain).float() + mean + torch.from_numpy(shift).float()).clamp(0, 1)
-    x = (x - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def _asked(random: np.random.Generator, head: nn.Module, layer: Tensor, right: Answers, most: int) -> Tensor:
-    """The losses of a stage, at some of its places."""
-    assert isinstance(head, Head)
-    rows = layer.permute(0, 2, 3, 1).reshape(-1, layer.shape[1])
-    if len(rows) > most:
-        places = torch.from_numpy(random.choice(len(rows), most, replace=False))
-        rows, right = rows[places], right.at(places)
-    return head.losses(head(rows), right)
 
 
 def _below(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

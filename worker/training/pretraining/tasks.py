@@ -1,5 +1,6 @@
 """What the network has to say of every place of a crop, from each of its three stages.
 
+place      which place of the same crop it is, seen in another light (`places`)
 program    which texture it belongs to: scale, direction, shape and regularity, whatever its contrast
 defect     whether something was painted there, and what: however faint, in whatever texture
 edges      how strong edges are there, by direction and scale, at full contrast, in even light and without noise
@@ -19,13 +20,13 @@ from worker.training.pretraining.scenes import IGNORED, SIDE
 
 Tensor = torch.Tensor
 
-TASKS = ("program", "defect", "edges")
+TASKS = ("place", "program", "defect", "edges")
 STRIDES = (4, 8, 16)
 _DIRECTIONS, _SCALES = 6, 3
 EDGES = _DIRECTIONS * _SCALES
 _HIDDEN = 192
 _DEFECT_WEIGHTS = (0.15, *[1.0] * (len(KINDS) - 1))  # most places have none
-_SHARES = (1.0, 0.5, 4.0)  # of the three losses, which puts them at about the same size in the end
+_SHARES = (0.5, 0.5, 2.0)  # of the losses that a head answers for
 _FLAT = 1e-2  # below this, there are no edges to speak of
 
 
@@ -38,7 +39,7 @@ class Answers:
     edges: Tensor
 
     def at(self, places: Tensor) -> Answers:
-        """Some of the rows."""
+        """Some of the rows, in any order, or again."""
         return Answers(self.programs[places], self.defects[places], self.edges[places])
 
 
