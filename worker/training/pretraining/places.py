@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 Tensor = torch.Tensor
 
-_TEMPERATURE = 0.15
+_TEMPERATURE = 0.07
 _EACH = 24  # places of a crop, at most
 _NEVER = -1e4
 

@@ -26,7 +26,7 @@ _DIRECTIONS, _SCALES = 6, 3
 EDGES = _DIRECTIONS * _SCALES
 _HIDDEN = 192
 _DEFECT_WEIGHTS = (0.15, *[1.0] * (len(KINDS) - 1))  # most places have none
-_SHARES = (0.5, 0.5, 2.0)  # of the losses that a head answers for
+_SHARES = (0.2, 0.3, 0.5)  # of the losses that a head answers for
 _FLAT = 1e-2  # below this, there are no edges to speak of
 
 
