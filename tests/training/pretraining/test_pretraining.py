@@ -11,7 +11,7 @@ from worker.training.pretraining.scenes import IGNORED, SIDE, draw_pool, draw_sc
 
 torch = pytest.importorskip("torch", reason="an extra: pip install 'line-worker[torch]'")
 
-from worker.training.pretraining.fit import Course, pretrain  # noqa: E402
+from worker.training.pretraining.fit import Course, Lesson, pretrain  # noqa: E402
 from worker.training.pretraining.places import place_loss  # noqa: E402
 from worker.training.pretraining.tasks import EDGES, answers_of  # noqa: E402
 from worker.training.pretraining.views import two_views  # noqa: E402
@@ -96,7 +96,14 @@ class Stopped(Exception):
 
 
 def test_the_network_learns_and_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
-    course = Course(steps=6, batch_size=8, programs=4, pictures=2, chunk=16, save_every=2)
+    course = Course(
+        (Lesson(3, 2e-3, (0, 1, 0.5, 4)), Lesson(3, 1e-3, (1, 0.2, 0.3, 0.5))),
+        batch_size=8,
+        programs=4,
+        pictures=2,
+        chunk=16,
+        save_every=2,
+    )
 
     def stop(step: int, _losses: list[float]) -> None:
         if step == 3:

@@ -18,15 +18,14 @@ _TOLD_EVERY = 100  # steps
 @click.command()
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for textures and checkpoint.")
 @click.option("--output", type=click.Path(path_type=Path), default=BUILTIN_FILE, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=Course().steps, show_default=True)
-def main(work: Path, output: Path, steps: int) -> None:
+def main(work: Path, output: Path) -> None:
     """Train a teacher on generated pictures and write its weights, folded and in float16.
 
     Broken off, the same command goes on where it was.
     """
     work.mkdir(parents=True, exist_ok=True)
 
-    sums, began = np.zeros(len(TASKS)), time.monotonic()
+    course, sums, began = Course(), np.zeros(len(TASKS)), time.monotonic()
 
     def report(step: int, losses: list[float]) -> None:
         nonlocal sums, began
@@ -34,10 +33,10 @@ def main(work: Path, output: Path, steps: int) -> None:
         if step % _TOLD_EVERY == 0:
             means = "  ".join(f"{task} {loss:.3f}" for task, loss in zip(TASKS, sums / _TOLD_EVERY, strict=True))
             seconds = (time.monotonic() - began) / _TOLD_EVERY
-            click.echo(f"step {step} of {steps}, {seconds:.2f} s each: {means}", err=True)
+            click.echo(f"step {step} of {course.steps}, {seconds:.2f} s each: {means}", err=True)
             sums, began = np.zeros(len(TASKS)), time.monotonic()
 
-    weights = pretrain(Course(steps=steps), work, report)
+    weights = pretrain(course, work, report)
     np.savez(output, **{name: value.astype(np.float16) for name, value in weights.items()})  # type: ignore[arg-type]
     click.echo(output)
 

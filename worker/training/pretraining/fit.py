@@ -31,17 +31,47 @@ _PLACES = 32  # of an image that are asked, at most
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How long and how fast: `steps` of the rate's cosine, crops a step, each in two views; scenes drawn at a time."""
+class Lesson:
+    """So many steps, from this rate along a cosine to none, with these shares of the losses of TASKS."""
 
-    steps: int = 20_000
+    steps: int
+    rate: float
+    shares: tuple[float, float, float, float]
+
+
+SEEING = Lesson(5000, 2e-3, (0.0, 1.0, 0.5, 4.0))
+COMPARING = Lesson(3000, 1e-3, (1.0, 0.2, 0.3, 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """First to see what is there, then to compare it: who compares from the first step on never learns textures.
+
+    `batch_size` crops a step, each in two views; `chunk` scenes are drawn at a time.
+    """
+
+    lessons: tuple[Lesson, ...] = (SEEING, COMPARING)
     batch_size: int = 32
-    rate: float = 2e-3
     programs: int = 1000
     pictures: int = 8
     chunk: int = 8192
     save_every: int = 500
     seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Of all lessons."""
+        return sum(lesson.steps for lesson in self.lessons)
+
+    def at(self, step: int) -> tuple[float, tuple[float, ...]]:
+        """The rate of a step, and the shares of the losses."""
+        lessons = iter(self.lessons)
+        lesson = next(lessons)
+        while step >= lesson.steps:
+            step -= lesson.steps
+            lesson = next(lessons)
+        cosine = 0.5 * (1 + math.cos(math.pi * step / lesson.steps))
+        return lesson.rate * cosine * min(1.0, (step + 1) / _WARM_UP), lesson.shares
 
 
 Report = Callable[[int, list[float]], None]
@@ -61,7 +91,7 @@ class _Pretraining:
         self._network = backbone(draw(course.seed), folded=False)
         self._heads = nn.ModuleList(Head(channels, course.programs) for channels in _CHANNELS)
         self._learned = [*self._network.parameters(), *self._heads.parameters()]
-        self._optimiser = torch.optim.AdamW(self._learned, course.rate, weight_decay=_WEIGHT_DECAY)
+        self._optimiser = torch.optim.AdamW(self._learned, weight_decay=_WEIGHT_DECAY)
         self._half = fast_bfloat16()
         self._step = 0
         self._load()
@@ -93,9 +123,7 @@ class _Pretraining:
 
     def _descend(self, random: np.random.Generator, scenes: Scenes, numbers: npt.NDArray[np.int_]) -> Tensor:
         """One step; the loss of each task, summed over the stages."""
-        course = self._course
-        share = 0.5 * (1 + math.cos(math.pi * self._step / course.steps)) * min(1.0, (self._step + 1) / _WARM_UP)
-        self._optimiser.param_groups[0]["lr"] = course.rate * share
+        self._optimiser.param_groups[0]["lr"], shares = self._course.at(self._step)
         right = answers_of(
             torch.from_numpy(scenes.programs[numbers]),
             torch.from_numpy(scenes.defects[numbers]),
@@ -109,7 +137,7 @@ class _Pretraining:
             place = place_loss(random, layer, answers.programs, answers.defects)
             losses = losses + torch.cat([place[None], self._asked(random, head, layer, answers)])
         self._optimiser.zero_grad()
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        (losses * torch.tensor(shares)).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._learned, _MOST_GRADIENT)
         self._optimiser.step()
         return losses.detach()

@@ -26,7 +26,6 @@ _DIRECTIONS, _SCALES = 6, 3
 EDGES = _DIRECTIONS * _SCALES
 _HIDDEN = 192
 _DEFECT_WEIGHTS = (0.15, *[1.0] * (len(KINDS) - 1))  # most places have none
-_SHARES = (0.2, 0.3, 0.5)  # of the losses that a head answers for
 _FLAT = 1e-2  # below this, there are no edges to speak of
 
 
@@ -63,15 +62,15 @@ class Head(nn.Module):
         return answers
 
     def losses(self, answers: Tensor, right: Answers) -> Tensor:
-        """The three losses, weighted."""
+        """The losses of program, defect and edges."""
         programs, defects, edges = torch.split(answers.float(), [self.programs, len(KINDS), EDGES], dim=1)
         weights = torch.tensor(_DEFECT_WEIGHTS)
-        three = (
+        three = [
             F.cross_entropy(programs, right.programs, ignore_index=IGNORED, label_smoothing=0.05),
             F.cross_entropy(defects, right.defects, weight=weights),
             (edges - right.edges).square().sum(1).mean(),
-        )
-        return torch.stack([share * loss for share, loss in zip(_SHARES, three, strict=True)])
+        ]
+        return torch.stack(three)
 
 
 def answers_of(programs: Tensor, defects: Tensor, clean: Tensor) -> list[Answers]:
