@@ -22,7 +22,7 @@ def plan(**changes: object) -> Plan:
         learned={"a.png": "0"},
         validation={},
         held_out={"b.png": "1"},
-        joined=0,
+        alike=0,
         data_digest="0",
         false_reject_rate=0.01,
         confidence=0.95,

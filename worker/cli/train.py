@@ -199,8 +199,8 @@ def _worth_knowing(plan: Plan, photographs: Photographs) -> Iterator[str]:
     if shapes := len(photographs.survey.sizes) - 1:
         height, width = plan.recipe.size
         yield f"the images have {shapes + 1} sizes: all are stretched to {width}×{height}"
-    if plan.joined:
-        yield f"{plan.joined} pictures are nearly ones that are learned from (the same part?): none is held out"
+    if plan.alike:
+        yield f"{plan.alike} pictures are nearly another one (the same part?): such stay on one side"
     if len(plan.held_out) < _FEW_HELD_OUT:
         yield f"WARNING: {len(plan.held_out)} images to calibrate with are very few: the threshold is a rough guess"
 

@@ -25,7 +25,7 @@ _HISTORY, _CURVES, _MODEL, _LOCK = "history.csv", "curves.png", "model", "lock"
 class Plan(BaseModel):
     """The pictures by what they are for, the teacher by its sha256, the recipe, and the promise to keep.
 
-    `joined` counts the pictures that were too much like learned ones to be held out, and are learned from.
+    `alike` counts the pictures that are nearly another one.
     `fitter` has the precision and the number of threads too: others give other numbers.
     """
 
@@ -38,7 +38,7 @@ class Plan(BaseModel):
     learned: Digests
     validation: Digests
     held_out: Digests
-    joined: int
+    alike: int
     data_digest: str
     false_reject_rate: float
     confidence: float

@@ -8,20 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.errors import SourceError
-from worker.training.dataset.duplicates import near_duplicates
+from worker.training.dataset.duplicates import near_duplicate_groups
 from worker.training.photographs import Digests, Photograph
-
-Pictures = list[Photograph]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`joined` pictures were to be held out, and are learned from: they are nearly ones that are."""
+    """`alike` counts the pictures that are nearly another one: such are all in the same part."""
 
     learned: Digests
     validation: Digests
     held_out: Digests
-    joined: int
+    alike: int
 
     @property
     def parts(self) -> tuple[Digests, Digests, Digests]:
@@ -33,38 +31,44 @@ def split(pictures: Sequence[Photograph], validation: float, held_out: float, se
     """Shuffle by `seed` and share out: each part gets one picture at least, and none for a share of 0.
 
     A part that was photographed twice scores too low to calibrate with where the other picture of it was learned from.
+    So pictures that are nearly the same stay together.
 
     Raises:
-        SourceError: too few pictures.
+        SourceError: too few pictures, or all are nearly the same.
     """
-    learned, watching, kept = _shares(pictures, (validation, held_out), seed)
-    learned, kept, joined = _apart(learned, kept)
-    if held_out and not kept:
-        raise SourceError("every picture that was held out is nearly one that is learned from: more parts are needed")
-    return Split(_digests(learned), _digests(watching), _digests(kept), joined)
-
-
-def _shares(pictures: Sequence[Photograph], shares: Sequence[float], seed: int) -> list[Pictures]:
-    wanted = [max(1, round(len(pictures) * share)) if share else 0 for share in shares]
+    wanted = [max(1, round(len(pictures) * share)) if share else 0 for share in (held_out, validation)]
     if len(pictures) < 2 or sum(wanted) >= len(pictures):
         raise SourceError(
             f"{len(pictures)} images that differ are not enough: some are learned from, others watch and calibrate"
         )
-    order = [pictures[number] for number in np.random.default_rng(seed).permutation(len(pictures))]
-    parts, at = list[Pictures](), 0
+    groups = near_duplicate_groups(np.stack([picture.grey for picture in pictures]))
+    order = [groups[number] for number in np.random.default_rng(seed).permutation(len(groups))]
+    shared = list[list[int]]()
     for count in wanted:
-        parts.append(order[at : at + count])
-        at += count
-    return [order[at:], *parts]
+        taken, order = _filled(order, count)
+        shared.append(taken)
+        if not order:
+            raise SourceError(
+                f"{len(pictures)} images show only {len(groups)} parts, as far as their surfaces tell: not enough, for "
+                "some are learned from, others watch and calibrate"
+            )
+    shared.append([number for group in order for number in group])
+    held_out_ones, watching, learned = (
+        {str(pictures[number].path): pictures[number].digest for number in part} for part in shared
+    )
+    return Split(learned, watching, held_out_ones, sum(len(group) for group in groups if len(group) > 1))
 
 
-def _apart(learned: Pictures, kept: Pictures) -> tuple[Pictures, Pictures, int]:
-    greys = np.stack([picture.grey for picture in (*learned, *kept)])
-    numbers = range(len(learned)), range(len(learned), len(greys))
-    alike = {pair.test - len(learned) for pair in near_duplicates(greys, *numbers)}
-    joining = [kept[number] for number in sorted(alike)]
-    return [*learned, *joining], [one for number, one in enumerate(kept) if number not in alike], len(joining)
-
-
-def _digests(pictures: Pictures) -> Digests:
-    return {str(picture.path): picture.digest for picture in pictures}
+def _filled(groups: list[list[int]], count: int) -> tuple[list[int], list[list[int]]]:
+    """Groups of up to so many pictures, the first that fit, or the smallest where none does; and the groups left."""
+    taken, left = list[int](), list[list[int]]()
+    for group in groups:
+        if len(taken) + len(group) <= count:
+            taken += group
+        else:
+            left.append(group)
+    if count and not taken:
+        smallest = min(left, key=len)
+        left.remove(smallest)
+        taken = smallest
+    return taken, left

@@ -143,7 +143,7 @@ def _plan(order: Order, fitter: str, shared: Split) -> Plan:
         learned=shared.learned,
         validation=shared.validation,
         held_out=shared.held_out,
-        joined=shared.joined,
+        alike=shared.alike,
         data_digest=digest_of(digest for part in shared.parts for digest in part.values()),
         false_reject_rate=order.false_reject_rate,
         confidence=order.confidence,

@@ -4,7 +4,8 @@ Photographs of a fixed camera are all nearly alike, and so are two parts in the 
 What only a copy shares with its original is the fine structure of the surface. So: the candidates are the images whose
 fine structure correlates best once what all have in common is taken out; each pair is laid over each other to a
 fraction of a pixel, and each small block of the two is correlated. What that must be is seen from images that look
-alike and are known to differ, those that come eighth among an image's neighbours: the third of the blocks in which
+alike and are known to differ, those behind the nearest quarter of an image's
+neighbours: the third of the blocks in which
 they are least alike counts (no background, no edges), and the middle one of it must be far above theirs.
 """
 
@@ -23,7 +24,8 @@ from worker.training.dataset.looks import SIDE, Grey, Look, Plane, band
 _FINGERPRINT_SIDE = 64
 _USUAL = 1000  # images that say what all have in common
 _CANDIDATES = 8
-_DIFFERENT = 8  # among an image's neighbours: looks alike, and is not the same part once more
+_DIFFERENT = 8  # among an image's neighbours: looks alike, and is not the same part once more;
+_OF_ALL = 2  # or the one behind the half of all, where there are more shots of a part than that
 _PAIRS = 200  # of such
 _BEYOND = 5.0  # standard deviations above those pairs, in Fisher's z
 _LEAST = 0.8  # correlation, whatever those pairs say
@@ -72,6 +74,34 @@ def near_duplicates(greys: Grey, learned: Sequence[int], tests: Sequence[int]) -
     return sorted(found, key=lambda pair: -pair.likeness)
 
 
+def near_duplicate_groups(greys: Grey) -> list[list[int]]:
+    """The numbers of all pictures, those together that are nearly the same as one another, in the order of the first.
+
+    Args:
+        greys: N×SIDE×SIDE uint8, without a pair of the same pixels.
+    """
+    numbers = range(len(greys))
+    group = list(numbers)
+
+    def first_of(number: int) -> int:
+        while group[number] != number:
+            number = group[number]
+        return number
+
+    if len(greys) > 1:
+        fingerprints = _Fingerprints(greys, numbers)
+        telling, limit = _yardstick(greys, numbers, fingerprints)
+        for one, candidates in zip(numbers, fingerprints.nearest(numbers, _CANDIDATES + 1), strict=True):
+            for other in candidates:
+                ends = sorted((first_of(one), first_of(other)))
+                if ends[0] != ends[1] and _middle(_alike(greys[one], greys[other])[telling]) > limit:
+                    group[ends[1]] = ends[0]
+    together = defaultdict(list)
+    for number in numbers:
+        together[first_of(number)].append(number)
+    return list(together.values())
+
+
 def _alike(first: Grey, second: Grey) -> Plane:
     """The correlation of each block, −1..1, after shifting one picture onto the other."""
     fine, other = (band(grey.astype(np.float32), 0.7, 4.0) for grey in (first, second))
@@ -99,7 +129,8 @@ def _cells(plane: Plane) -> Plane:
 def _yardstick(greys: Grey, learned: Sequence[int], fingerprints: _Fingerprints) -> tuple[npt.NDArray[np.int64], float]:
     """The blocks that tell images apart, and what likeness no two different images of this set reach there."""
     some = [learned[place] for place in _spread(len(learned), _PAIRS)]
-    ranks = fingerprints.nearest(some, min(_DIFFERENT + 1, len(learned)))
+    behind = max(_DIFFERENT, len(learned) // _OF_ALL)
+    ranks = fingerprints.nearest(some, min(behind + 1, len(learned)))
     pairs = np.stack([_alike(greys[one], greys[learned[row[-1]]]) for one, row in zip(some, ranks, strict=True)])
     telling = np.argsort(np.median(pairs, axis=0))[: pairs.shape[1] // 3]
     if len(learned) < 2:
