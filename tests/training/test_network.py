@@ -1,5 +1,7 @@
 """Folding is exact, and what is exported runs for any batch."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,28 @@ def test_the_real_teacher_loads(shared_dir: Path) -> None:
         features = folded_backbone(read(file))(x)
 
     assert [feature.shape[1:] for feature in features] == [[64, 64, 64], [128, 32, 32], [256, 16, 16]]
+
+
+@pytest.mark.parametrize("missing", [20_000, 200_000, 2_000_000])
+def test_an_export_that_the_disk_has_no_room_for_is_no_export(tmp_path: Path, missing: int) -> None:
+    script = f"""
+import resource
+from pathlib import Path
+from worker.training.export import export
+from worker.training.network import Stfpm, folded_backbone
+from worker.training.weights import draw, fold
+
+network = Stfpm(folded_backbone(fold(draw(0))), folded_backbone(fold(draw(1))))
+export(network, Path({str(tmp_path)!r}) / "whole", (64, 64), half=True)
+size = (Path({str(tmp_path)!r}) / "whole" / "inference.pdiparams").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size - {missing}, resource.RLIM_INFINITY))
+try:
+    export(network, Path({str(tmp_path)!r}) / "cut", (64, 64), half=True)
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "was not written whole" in done.stdout
+    assert (tmp_path / "whole" / "inference.yml").is_file()
+    assert not list((tmp_path / "cut").iterdir())

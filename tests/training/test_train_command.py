@@ -56,7 +56,7 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     assert "estimate" in done.stderr  # two held-out images promise nothing
     manifest = Manifest.model_validate_json((output / "bundle.json").read_bytes())
     assert manifest.score_statistics["promised"] == 0.0
-    assert manifest.threshold == pytest.approx(PADDLEX_THRESHOLD, rel=1e-4)  # so that PaddleX, too, keeps to it
+    assert manifest.threshold == np.float32(PADDLEX_THRESHOLD)  # so that PaddleX, too, keeps to it
     good = manifest.image_statistics
     assert good is not None
     assert (good.images, good.width, good.height) == (10, 96, 96)
@@ -304,3 +304,35 @@ def test_a_disk_that_fills_up_is_said_and_leaves_no_half_model(tmp_path: Path, g
     done = with_room_for(1 << 30)
     assert done.returncode == 0, done.stderr
     assert Predictor.open(output)
+
+
+def test_an_output_that_is_a_link_gets_the_model_where_it_points(tmp_path: Path, good_parts: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    done = train("--data", good_parts, "--output", tmp_path / "link", "--epochs", 1, *QUICK)
+
+    assert done.exit_code == 0, done.output
+    assert Predictor.open(tmp_path / "real")
+
+
+def test_an_output_whose_name_is_not_text_is_told_before_the_fit(tmp_path: Path, good_parts: Path) -> None:
+    output = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+
+    refused = train("--data", good_parts, "--output", output, *QUICK)
+
+    assert refused.exit_code == 78, refused.output
+    assert "the name is not UTF-8" in refused.output.replace("\n", "")
+    assert "step" not in refused.output
+
+
+def test_an_export_leaves_alone_what_the_training_is_writing(tmp_path: Path, good_parts: Path) -> None:
+    assert train("--data", good_parts, "--output", tmp_path / "bundle", "--epochs", 1, *QUICK).exit_code == 0
+    (tmp_path / "bundle.training" / "model").mkdir()
+    (tmp_path / "bundle.training" / "model" / "inference.json").write_text("half")
+
+    done = export(tmp_path / "bundle.training", "--output", tmp_path / "so-far", "--no-graphs")
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "bundle.training" / "model" / "inference.json").read_text() == "half"
+    assert {path.name for path in tmp_path.iterdir()} == {"good", "bundle", "bundle.training", "so-far"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import io
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,6 +20,7 @@ from worker.training.weights import fold
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_TOLD = 200  # characters of what paddle says
 
 
 def export(
@@ -43,9 +47,29 @@ def export(
     with tempfile.TemporaryDirectory(dir=folder) as scratch:  # a folder is never seen half written
         with contextlib.redirect_stdout(io.StringIO()):
             paddle.jit.save(frozen, f"{scratch}/inference", input_spec=[spec])
+        _check_whole(scratch, frozen)
         for name in ("inference.json", "inference.pdiparams"):
             shutil.move(f"{scratch}/{name}", folder / name)
     (folder / "inference.yml").write_text(_transforms(size, mean, std))
+
+
+def _check_whole(folder: str, network: Stfpm) -> None:
+    """Paddle writes a graph without a word where the disk is full, and loads one whose end is missing.
+
+    Raises:
+        OSError: what was written is not what there was to write.
+    """
+    try:
+        loaded = paddle.jit.load(f"{folder}/inference")
+        written = sorted(_digest(parameter) for parameter in loaded.parameters())
+    except Exception as error:  # whatever a half graph makes paddle say
+        raise OSError(errno.EIO, f"the graph was not written whole: {error}"[:_TOLD]) from error
+    if written != sorted(_digest(parameter) for parameter in network.parameters()):
+        raise OSError(errno.EIO, "the graph was not written whole: is the disk full?")
+
+
+def _digest(parameter: Any) -> str:
+    return hashlib.sha256(parameter.numpy().tobytes()).hexdigest()
 
 
 def _frozen(backbone: Backbone, half: bool) -> Backbone:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from worker.inference.bundle import LEARNED_DIGITS, MANIFEST, PADDLEX_THRESHOLD, Manifest, write_manifest
 from worker.inference.health import ImageStatistics
@@ -22,6 +25,7 @@ from worker.training.weights import Weights, fold
 from worker.types import Image
 
 _SCORE_BATCH = 8
+_BELOW = 1 - 1e-5  # so that rounding takes no score that the threshold was set by above it
 _LEAST_THRESHOLD = 1e-30  # of scores in float32; only a student that is its teacher has less
 
 
@@ -90,9 +94,11 @@ def _export_calibrated(
         export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
         first, scores = not scores, list(score(folder, distinct(held_out.images)))
         calibration = calibrate(scores, false_reject_rate, confidence)
-        if not first or calibration.threshold < _LEAST_THRESHOLD:
+        if not first:
+            return replace(calibration, threshold=float(np.float32(PADDLEX_THRESHOLD)))
+        if calibration.threshold < _LEAST_THRESHOLD:
             return calibration
-        network.scale = PADDLEX_THRESHOLD / calibration.threshold
+        network.scale = PADDLEX_THRESHOLD / calibration.threshold * _BELOW
 
 
 def frozen_network(teacher: Weights, student: Weights, layers: Layers = ALL_LAYERS) -> Stfpm:

@@ -12,7 +12,7 @@ from worker.inference.preprocess import Transforms, resized
 from worker.settings import LimitSettings
 from worker.training.data import Samples, pixels_digest, read_image
 from worker.training.dataset.looks import Grey, grey_of
-from worker.training.names import printable
+from worker.training.names import is_text, printable
 from worker.types import Image
 
 Told = Callable[[], None]
@@ -52,7 +52,8 @@ class Photographs:
         """
         found, known = cls(transforms), set[str]()
         for path in (path.absolute() for path in paths):
-            _check_name(path)
+            if not is_text(path):
+                raise SourceError(f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder")
             image = read_image(path, limits)
             told()
             digest = pixels_digest(image)
@@ -75,10 +76,3 @@ class Photographs:
             if digest not in by_digest:
                 raise SourceError(f"{path}: is not the picture any more that the training began with")
         return Samples([by_digest[digest] for digest in digests.values()], self.transforms)
-
-
-def _check_name(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise SourceError(f"{printable(str(path))}: the name is not UTF-8; rename the file or its folder") from error

@@ -85,14 +85,15 @@ class Run:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / _LOCK).open("w") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise SettingsError(f"{self.folder}: another training is at work here") from error
-                yield
+            file = (self.folder / _LOCK).open("w")
         except OSError as error:
             raise SettingsError(f"{self.folder}: cannot be written to: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SettingsError(f"{self.folder}: another training is at work here") from error
+            yield
 
     def begin(self, plan: Plan, teacher: Weights, *, restart: bool = False) -> bool:
         """Write the plan down, or find it as an earlier call left it: then True, if something was fitted.

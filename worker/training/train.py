@@ -22,12 +22,13 @@ from worker.training.fitting.loop import Fitted, Progress, fit
 from worker.training.fitting.recipe import Layers, Recipe
 from worker.training.layers import choose_layers
 from worker.training.make import frozen_network, make_bundle, transforms_of
+from worker.training.names import is_text, printable
 from worker.training.photographs import Photographs, Told
 from worker.training.plan import Plan, Run
 from worker.training.split import Split, split
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
-from worker.training.teachers.equalise import equalised
+from worker.training.teachers.equalise import equalised, usable
 from worker.training.weights import Weights
 
 _NEEDED_BYTES = 192 << 20  # checkpoint and the one that replaces it, teacher, model with its graphs and their making
@@ -100,8 +101,7 @@ def train(
     shared = split(photographs.pictures, order.validation_share, order.holdout_share, order.recipe.seed)
     learned, validation = photographs.samples(shared.learned), photographs.samples(shared.validation)
     teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
-    if order.recipe.equalise:
-        teacher = equalised(teacher, learned)
+    teacher = usable(equalised(teacher, learned) if order.recipe.equalise else teacher, learned, order.teacher.name)
     fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
     plan = _plan(order, fitter.name, shared)
     with _space_for(order.output), run.locked() if fitter.leads else nullcontext():
@@ -113,7 +113,8 @@ def train(
             return None
         write_history(run.history, fitted.history)
         draw_curves(run.curves, fitted.history, fitted.best_epoch)
-        return _write(run, order.output, plan, teacher, fitted, photographs, graphs=order.graphs)
+        shutil.rmtree(run.model, ignore_errors=True)  # what a call that was killed left
+        return _write(run, run.model, order.output, plan, teacher, fitted, photographs, graphs=order.graphs)
 
 
 def export(run: Run, output: Path, limits: LimitSettings, read: Told = _silent, *, graphs: bool = True) -> Trained:
@@ -130,8 +131,12 @@ def export(run: Run, output: Path, limits: LimitSettings, read: Told = _silent, 
     paths = [Path(path) for path in (*plan.learned, *plan.validation, *plan.held_out)]
     photographs = Photographs.read(paths, transforms_of(plan.recipe.size), limits, read)
     fitted = Fitted.of(at, student_of(at.state))
-    with _space_for(output):
-        return _write(run, output, plan, run.teacher(), fitted, photographs, graphs=graphs)
+    place = output.resolve()
+    with (
+        _space_for(output),
+        tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent, ignore_cleanup_errors=True) as scratch,
+    ):
+        return _write(run, Path(scratch) / "model", output, plan, run.teacher(), fitted, photographs, graphs=graphs)
 
 
 def _plan(order: Order, fitter: str, shared: Split) -> Plan:
@@ -152,6 +157,7 @@ def _plan(order: Order, fitter: str, shared: Split) -> Plan:
 
 def _write(
     run: Run,
+    made_in: Path,
     output: Path,
     plan: Plan,
     teacher: Weights,
@@ -160,7 +166,7 @@ def _write(
     *,
     graphs: bool,
 ) -> Trained:
-    """Make the bundle of a fitted student beside the output, and put it there in one step once it is whole."""
+    """Make the bundle of a fitted student in a folder beside the output, and put it there in one step."""
     learned, validation, held_out = (
         photographs.samples(part) for part in (plan.learned, plan.validation, plan.held_out)
     )
@@ -170,9 +176,8 @@ def _write(
         network.layers, painted = choose_layers(network, validation, learned, plan.recipe.seed)
     else:
         network.layers = plan.recipe.layers
-    shutil.rmtree(run.model, ignore_errors=True)  # what a call that was killed left
     calibration = make_bundle(
-        run.model,
+        made_in,
         network,
         learned,
         held_out,
@@ -185,7 +190,7 @@ def _write(
         note=", ".join(_told(plan, len(fitted.history), network.layers)),
         graphs=graphs,
     )
-    run.model.replace(output)
+    made_in.replace(output.resolve())
     return Trained(fitted, calibration, network.layers, painted, run)
 
 
@@ -212,10 +217,12 @@ def check_output(output: Path) -> None:
     Raises:
         SettingsError: it cannot.
     """
+    if not is_text(output):
+        raise SettingsError(f"--output {printable(str(output))}: the name is not UTF-8, which a graph's path must be")
     try:
         if output.is_dir() and any(output.iterdir()):
             raise SettingsError(f"--output {output}: the folder is not empty; nothing is ever overwritten")
-        if output.is_mount():
+        if output.resolve().is_mount():
             raise SettingsError(f"--output {output}: is a mount point; name a folder in it")
         output.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output).close()

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from worker.capture.generated import GeneratedLine
+from worker.errors import SourceError
 from worker.training.data import Samples
 from worker.training.framework import paddle
 from worker.training.make import transforms_of
 from worker.training.network import folded_backbone
-from worker.training.teachers.equalise import equalised, scaled, strengths
+from worker.training.teachers.equalise import equalised, scaled, strengths, usable
 from worker.training.weights import Weights, draw, fold
 
 
@@ -53,3 +54,30 @@ def test_every_channel_that_lives_has_the_strength_one(teacher: Weights, good: S
     assert not lives[5]
     assert np.median(np.concatenate(found)) == pytest.approx(1, rel=1e-3)
     assert max(stage.max() for stage in found) <= 1.001
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "said"),
+    [
+        ("layer3.1.conv2.bias", np.nan, "float16"),
+        ("layer1.0.conv1.weight", 1e7, "float16"),
+        ("conv1.weight", 0, "layer1 sees nothing"),
+    ],
+)
+def test_a_teacher_that_teaches_nothing_is_refused(
+    teacher: Weights, good: Samples, name: str, factor: float, said: str
+) -> None:
+    broken = teacher | {name: (teacher[name] + 1) * np.float32(factor)}
+
+    assert usable(equalised(teacher, good), good, "fine")
+    with pytest.raises(SourceError, match=f"teacher broken: .*{said}"):
+        usable(equalised(broken, good), good, "broken")
+
+
+def test_a_stage_of_which_the_most_channels_are_dead_is_equalised(teacher: Weights, good: Samples) -> None:
+    alive = (np.arange(256) < 100).astype(np.float32)
+    dead = dict(teacher)
+    for name in ("layer3.0.downsample.0", "layer3.0.conv2", "layer3.1.conv2"):
+        dead[f"{name}.weight"] = dead[f"{name}.weight"] * alive[:, None, None, None]
+
+    assert np.isfinite(np.concatenate([value.ravel() for value in equalised(dead, good).values()])).all()

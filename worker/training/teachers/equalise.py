@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from worker.errors import SourceError
 from worker.training.data import Samples
 from worker.training.framework import paddle
 from worker.training.network import STAGES, folded_backbone
@@ -23,12 +24,33 @@ Factors = npt.NDArray[np.float64]
 _Precise = dict[str, npt.NDArray[np.float64]]
 
 _IMAGES, _BATCH = 128, 8
+_MOST = 65504  # of float16
 _LEAST = 0.05  # of the median strength: a channel that good images hardly ever wake is not made louder than that
 
 
 def equalised(teacher: Weights, good: Samples) -> Weights:
     """Folded weights whose stages give the same features with each channel's root mean square on `good` at 1."""
-    return scaled(teacher, [1 / np.maximum(rms, _LEAST * np.median(rms)) for rms in strengths(teacher, good)])
+    return scaled(teacher, [1 / _audible(rms) for rms in strengths(teacher, good)])
+
+
+def usable(teacher: Weights, good: Samples, name: str) -> Weights:
+    """The same weights, if they are a teacher: every stage sees something on good images, and float16 can hold it.
+
+    Raises:
+        SourceError: a student of it would learn nothing.
+    """
+    most = float(np.max([np.abs(weights).max() for weights in teacher.values()]))
+    if not most <= _MOST:
+        raise SourceError(f"teacher {name}: a weight of {most:.3g}, and a model keeps them as float16: {_MOST} at most")
+    for (stage, _, _), rms in zip(STAGES, strengths(teacher, good), strict=True):
+        if not (np.isfinite(rms).all() and rms.any()):
+            raise SourceError(f"teacher {name}: its {stage} sees nothing on these images, or what is no number")
+    return teacher
+
+
+def _audible(rms: Factors) -> Factors:
+    lives = rms[(rms > 0) & np.isfinite(rms)]
+    return np.maximum(rms, _LEAST * np.median(lives)) if len(lives) else np.ones_like(rms)
 
 
 def strengths(teacher: Weights, good: Samples) -> list[Factors]:
