@@ -88,17 +88,18 @@ def _export_calibrated(
     folder: Path, network: Stfpm, held_out: Samples, false_reject_rate: float, confidence: float
 ) -> Calibration:
     """Twice: the second time with the map scaled so that its threshold is the one that PaddleX has in its code."""
-    transforms, scores = held_out.transforms, list[float]()
-    network.scale = 1.0
-    while True:
+    transforms = held_out.transforms
+
+    def calibrated(scale: float) -> Calibration:
+        network.scale = scale
         export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
-        first, scores = not scores, list(score(folder, distinct(held_out.images)))
-        calibration = calibrate(scores, false_reject_rate, confidence)
-        if not first:
-            return replace(calibration, threshold=float(np.float32(PADDLEX_THRESHOLD)))
-        if calibration.threshold < _LEAST_THRESHOLD:
-            return calibration
-        network.scale = PADDLEX_THRESHOLD / calibration.threshold * _BELOW
+        return calibrate(list(score(folder, distinct(held_out.images))), false_reject_rate, confidence)
+
+    unscaled = calibrated(1.0)
+    if unscaled.threshold < _LEAST_THRESHOLD:
+        return unscaled
+    scaled = calibrated(PADDLEX_THRESHOLD / unscaled.threshold * _BELOW)
+    return replace(scaled, threshold=float(np.float32(PADDLEX_THRESHOLD)))
 
 
 def frozen_network(teacher: Weights, student: Weights, layers: Layers = ALL_LAYERS) -> Stfpm:

@@ -4,8 +4,7 @@ Photographs of a fixed camera are all nearly alike, and so are two parts in the 
 What only a copy shares with its original is the fine structure of the surface. So: the candidates are the images whose
 fine structure correlates best once what all have in common is taken out; each pair is laid over each other to a
 fraction of a pixel, and each small block of the two is correlated. What that must be is seen from images that look
-alike and are known to differ, those behind the nearest quarter of an image's
-neighbours: the third of the blocks in which
+alike and are taken to differ, those behind the nearer half of an image's neighbours: the third of the blocks in which
 they are least alike counts (no background, no edges), and the middle one of it must be far above theirs.
 """
 
