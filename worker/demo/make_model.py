@@ -26,8 +26,8 @@ from worker.training.fitting.loop import fit
 from worker.training.fitting.recipe import Recipe
 from worker.training.layers import choose_layers
 from worker.training.make import frozen_network, make_bundle, score, transforms_of
-from worker.training.teachers import BUILTIN_FILE
-from worker.training.teachers.equalise import equalised
+from worker.training.teachers import BUILTIN, BUILTIN_FILE
+from worker.training.teachers.equalise import prepared
 from worker.training.teachers.files import read
 from worker.types import Image
 
@@ -65,7 +65,7 @@ def main(output: Path, epochs: int) -> None:
     transforms = transforms_of(recipe.size)
     learned = Samples(survey.passing(parts(LEARN_SEEDS, GOOD, LEARN_EACH)), transforms)
     held_out = Samples(survey.passing(parts(CALIBRATE_SEEDS, GOOD, CALIBRATE_EACH)), transforms)
-    teacher = equalised(read(BUILTIN_FILE), learned)
+    teacher = prepared(read(BUILTIN_FILE), learned, BUILTIN, equalise=True)
     fitter = open_fitter(AUTO, teacher, recipe, Device("cpu"))
     fitted = fit(fitter, learned, Samples([], transforms), recipe, progress=_tell)
     network = frozen_network(teacher, fitted.student)

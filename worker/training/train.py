@@ -28,7 +28,7 @@ from worker.training.plan import Plan, Run
 from worker.training.split import Split, split
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
-from worker.training.teachers.equalise import equalised, usable
+from worker.training.teachers.equalise import prepared
 from worker.training.weights import Weights
 
 _NEEDED_BYTES = 192 << 20  # checkpoint and the one that replaces it, teacher, model with its graphs and their making
@@ -101,7 +101,7 @@ def train(
     shared = split(photographs.pictures, order.validation_share, order.holdout_share, order.recipe.seed)
     learned, validation = photographs.samples(shared.learned), photographs.samples(shared.validation)
     teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
-    teacher = usable(equalised(teacher, learned) if order.recipe.equalise else teacher, learned, order.teacher.name)
+    teacher = prepared(teacher, learned, order.teacher.name, equalise=order.recipe.equalise)
     fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
     plan = _plan(order, fitter.name, shared)
     with _space_for(order.output), run.locked() if fitter.leads else nullcontext():

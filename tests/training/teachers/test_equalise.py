@@ -9,7 +9,7 @@ from worker.training.data import Samples
 from worker.training.framework import paddle
 from worker.training.make import transforms_of
 from worker.training.network import folded_backbone
-from worker.training.teachers.equalise import equalised, scaled, strengths, usable
+from worker.training.teachers.equalise import equalised, prepared, scaled, strengths
 from worker.training.weights import Weights, draw, fold
 
 
@@ -46,7 +46,7 @@ def test_every_channel_that_lives_has_the_strength_one(teacher: Weights, good: S
         teacher[f"{name}.weight"][5] = 0
     lives = strengths(teacher, good)[1] > 0
 
-    found = strengths(equalised(teacher, good), good)
+    found = strengths(equalised(teacher, strengths(teacher, good)), good)
 
     assert [int(stage.size) for stage in found] == [64, 128, 256]
     assert np.isfinite(np.concatenate(found)).all()
@@ -69,9 +69,9 @@ def test_a_teacher_that_teaches_nothing_is_refused(
 ) -> None:
     broken = teacher | {name: (teacher[name] + 1) * np.float32(factor)}
 
-    assert usable(equalised(teacher, good), good, "fine")
+    assert prepared(teacher, good, "fine", equalise=True)
     with pytest.raises(SourceError, match=f"teacher broken: .*{said}"):
-        usable(equalised(broken, good), good, "broken")
+        prepared(broken, good, "broken", equalise=True)
 
 
 def test_a_stage_of_which_the_most_channels_are_dead_is_equalised(teacher: Weights, good: Samples) -> None:
@@ -80,4 +80,6 @@ def test_a_stage_of_which_the_most_channels_are_dead_is_equalised(teacher: Weigh
     for name in ("layer3.0.downsample.0", "layer3.0.conv2", "layer3.1.conv2"):
         dead[f"{name}.weight"] = dead[f"{name}.weight"] * alive[:, None, None, None]
 
-    assert np.isfinite(np.concatenate([value.ravel() for value in equalised(dead, good).values()])).all()
+    assert np.isfinite(
+        np.concatenate([value.ravel() for value in prepared(dead, good, "dead", equalise=True).values()])
+    ).all()

@@ -28,24 +28,27 @@ _MOST = 65504  # of float16
 _LEAST = 0.05  # of the median strength: a channel that good images hardly ever wake is not made louder than that
 
 
-def equalised(teacher: Weights, good: Samples) -> Weights:
-    """Folded weights whose stages give the same features with each channel's root mean square on `good` at 1."""
-    return scaled(teacher, [1 / _audible(rms) for rms in strengths(teacher, good)])
-
-
-def usable(teacher: Weights, good: Samples, name: str) -> Weights:
-    """The same weights, if they are a teacher: every stage sees something on good images, and float16 can hold it.
+def prepared(teacher: Weights, good: Samples, name: str, *, equalise: bool) -> Weights:
+    """Folded weights to teach with, equalised if wanted.
 
     Raises:
-        SourceError: a student of it would learn nothing.
+        SourceError: a student would learn nothing from it: a stage sees nothing on the good images, or float16, which a
+            model keeps its weights as, cannot hold it.
     """
-    most = float(np.max([np.abs(weights).max() for weights in teacher.values()]))
+    heard = strengths(teacher, good)
+    weights = equalised(teacher, heard) if equalise else teacher
+    most = float(np.max([np.abs(values).max() for values in weights.values()]))
     if not most <= _MOST:
         raise SourceError(f"teacher {name}: a weight of {most:.3g}, and a model keeps them as float16: {_MOST} at most")
-    for (stage, _, _), rms in zip(STAGES, strengths(teacher, good), strict=True):
+    for (stage, _, _), rms in zip(STAGES, heard, strict=True):
         if not (np.isfinite(rms).all() and rms.any()):
             raise SourceError(f"teacher {name}: its {stage} sees nothing on these images, or what is no number")
-    return teacher
+    return weights
+
+
+def equalised(teacher: Weights, heard: list[Factors]) -> Weights:
+    """Folded weights whose stages give the same features, each channel that is `heard` with a root mean square of 1."""
+    return scaled(teacher, [1 / _audible(rms) for rms in heard])
 
 
 def _audible(rms: Factors) -> Factors:
