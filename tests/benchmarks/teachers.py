@@ -1,7 +1,7 @@
 """How good models become by teacher and recipe: trained and judged over several seeds, on a data set with test images.
 
     .venv/bin/python tests/benchmarks/teachers.py --teachers random builtin resnet18.npz --report teachers.json
-    .venv/bin/python tests/benchmarks/teachers.py --teachers builtin --train-options="--layers 1,2,3"
+    .venv/bin/python tests/benchmarks/teachers.py --teachers random --train-options="--layer-weights 1,1,1"
 
 Everything goes through the commands `train` and `evaluate`. Figures are means over the seeds, ± half their range.
 """

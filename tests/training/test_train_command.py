@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     assert done.stdout.strip() == str(output)
     assert "7 images to learn from, 1 to watch the fit with, 2 to calibrate with; teacher random" in done.stderr
     assert "WARNING: 2 images to calibrate with are very few" in done.stderr
-    assert "AUROC of painted defects by 2,3: " in done.stderr
+    assert " statistics (AUROC of painted defects: settled: " in done.stderr
     told = [line.partition(",")[0] for line in done.stderr.splitlines() if line.startswith("step ")]
     assert told == [f"step {step} of 20" for step in range(2, 21, 2)]
     assert "estimate" in done.stderr  # two held-out images promise nothing
@@ -60,6 +60,7 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     good = manifest.image_statistics
     assert good is not None
     assert (good.images, good.width, good.height) == (10, 96, 96)
+    assert "teacher random equalised, 10 epochs, layer weights (0.25, 0.5, 1), " in manifest.history[0].note
     prediction = Predictor.open(output).predict([GeneratedLine(3).part(0).image])[0]
     assert prediction.threshold == manifest.threshold
     assert prediction.label_map.shape == (64, 64)
@@ -178,7 +179,7 @@ def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
         (["--data", "good", "--teacher", __file__], 66, "wanted a file that ends with .npz"),
         (["--data", "good", "--size", "64"], 78, "wanted WIDTHxHEIGHT"),
         (["--data", "good", "--size", "60x64"], 78, "size.1: Input should be a multiple of 16"),
-        (["--data", "good", "--layers", "1,1"], 78, "layers: wanted auto, or some of 1, 2 and 3"),
+        (["--data", "good", "--layer-weights", "1,1"], 78, "layer-weights"),
         (["--data", "good", "--device", "cpu:0,cpu:1"], 78, "one device fits"),
         (["--data", "good", "--batch-size", "1"], 78, "batch-size: Input should be greater than or equal to 2"),
         (["--data", "good", "--epochs", "0"], 78, "epochs: "),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +53,9 @@ of them; with fewer it is an estimate, and the command says what it can promise.
 @click.option("--learning-rate", type=float, help="Of stochastic gradient descent. [0.4]")
 @click.option("--schedule", help="How the rate goes: constant, step, cosine.")
 @click.option("--size", metavar="WxH", help="What images are resized to. [256x256]")
-@click.option("--equalise/--no-equalise", default=None, help="Let all channels of the teacher count alike. [yes]")
-@click.option("--layers", metavar="LIST", help="Whose distances count: auto, or some of 1,2,3. [auto]")
+@click.option("--equalise/--no-equalise", default=None, help="Let all the teacher's channels count alike. [auto]")
+@click.option("--layer-weights", metavar="A,B,C", help="Powers of the layers' distances; 0: not at all. [0.25,0.5,1]")
+@click.option("--statistics", help="The student's: running, settled, or auto, whichever finds more. [auto]")
 @click.option("--patience", type=int, help="End after so many epochs without a better validation loss. [0: never]")
 @click.option("--seed", type=int, help="Same seed, same model. [0]")
 @click.option("--validation", type=_SHARE, default=0.1, show_default=True, help="Share that the fit is watched with.")
@@ -73,7 +74,6 @@ def train(
     paddlex_config: Path | None,
     overrides: tuple[str, ...],
     size: str | None,
-    layers: str | None,
     validation: float,
     holdout: float,
     false_reject_rate: float,
@@ -95,8 +95,6 @@ def train(
     given = {name: value for name, value in recipe.items() if value is not None}
     if size is not None:
         given["size"] = size
-    if layers is not None:
-        given["layers"] = layers
     wanted = make_recipe(wishes.recipe | given)
     options = wishes.options
     images = [sample.path for sample in open_dataset(_needed(data, options, "data")).learned]
@@ -214,16 +212,11 @@ def report_training(console: Console, trained: Trained, rate: float) -> None:
         f"{len(history)} epochs in {sum(epoch.seconds for epoch in history):.0f} s; the student of epoch "
         f"{trained.fitted.best_epoch} is taken; history and curves are in {trained.run.folder}"
     )
-    painted = ", ".join(f"{_listed(layers)}: {auroc:.3f}" for layers, auroc in trained.painted.items())
-    console.print(
-        f"layers {_listed(trained.layers)}" + (f" (AUROC of painted defects by {painted})" if painted else "")
-    )
+    painted = ", ".join(f"{name}: {auroc:.3f}" for name, auroc in trained.chosen.painted.items())
+    chosen_by = f" (AUROC of painted defects: {painted})" if painted else ""
+    console.print(f"{trained.chosen.statistics} statistics{chosen_by}")
     console.print(
         f"threshold {trained.calibration.threshold:.4g}; scores of the {scores['frames']:.0f} held-out images: "
         f"median {scores['median']:.4g}, highest {scores['maximum']:.4g}"
     )
     console.print(promise(trained.calibration, rate))
-
-
-def _listed(layers: Iterable[int]) -> str:
-    return ",".join(map(str, layers))

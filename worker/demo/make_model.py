@@ -24,8 +24,8 @@ from worker.training.data import Samples
 from worker.training.fitting.fitter import AUTO, open_fitter
 from worker.training.fitting.loop import fit
 from worker.training.fitting.recipe import Recipe
-from worker.training.layers import choose_layers
-from worker.training.make import frozen_network, make_bundle, score, transforms_of
+from worker.training.make import make_bundle, score, transforms_of
+from worker.training.statistics import resting_network
 from worker.training.teachers import BUILTIN, BUILTIN_FILE
 from worker.training.teachers.equalise import prepared
 from worker.training.teachers.files import read
@@ -68,8 +68,8 @@ def main(output: Path, epochs: int) -> None:
     teacher = prepared(read(BUILTIN_FILE), learned, BUILTIN, equalise=True)
     fitter = open_fitter(AUTO, teacher, recipe, Device("cpu"))
     fitted = fit(fitter, learned, Samples([], transforms), recipe, progress=_tell)
-    network = frozen_network(teacher, fitted.student)
-    network.layers, _ = choose_layers(network, learned, learned, recipe.seed)
+    network, chosen = resting_network(teacher, fitted.student, recipe, learned, learned)
+    click.echo(f"{chosen.statistics} statistics, by {chosen.painted}", err=True)
     calibration = make_bundle(
         output,
         network,

@@ -40,7 +40,7 @@ def export(
         size: (H, W) that the transforms resize to.
         half: store the convolutions as float16, cast to float32 in the graph: half the file.
     """
-    frozen = Stfpm(_frozen(network.teacher, half), _frozen(network.student, half), network.layers, network.scale)
+    frozen = Stfpm(_frozen(network.teacher, half), _frozen(network.student, half), network.layer_weights, network.scale)
     frozen.eval()
     spec = paddle.static.InputSpec([None, 3, *size], "float32", "x")
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from worker.inference.preprocess import Transforms
 from worker.training.calibrate import Calibration, calibrate
 from worker.training.data import Samples
 from worker.training.export import IMAGENET_MEAN, IMAGENET_STD, export
-from worker.training.fitting.recipe import ALL_LAYERS, Layers
+from worker.training.fitting.recipe import AS_PUBLISHED, LayerWeights
 from worker.training.network import Stfpm, folded_backbone
 from worker.training.weights import Weights, fold
 from worker.types import Image
@@ -102,9 +102,9 @@ def _export_calibrated(
     return replace(scaled, threshold=float(np.float32(PADDLEX_THRESHOLD)))
 
 
-def frozen_network(teacher: Weights, student: Weights, layers: Layers = ALL_LAYERS) -> Stfpm:
+def frozen_network(teacher: Weights, student: Weights, layer_weights: LayerWeights = AS_PUBLISHED) -> Stfpm:
     """The network of folded teacher weights and a student's parameters and statistics, as a fitter gives them."""
-    return Stfpm(folded_backbone(teacher), folded_backbone(fold(student)), layers)
+    return Stfpm(folded_backbone(teacher), folded_backbone(fold(student)), layer_weights)
 
 
 def distinct(images: Iterable[Image]) -> list[Image]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.training.fitting.recipe import ALL_LAYERS, Layers
+from worker.training.fitting.recipe import AS_PUBLISHED, LayerWeights
 from worker.training.framework import F, nn, paddle
 from worker.training.weights import Weights
 
@@ -120,21 +120,21 @@ class Backbone(nn.Layer):  # type: ignore[misc]
 class Stfpm(nn.Layer):  # type: ignore[misc]
     """Teacher and student side by side: images in, anomaly map out.
 
-    `layers` are those whose distances count; the map is multiplied by `scale`, which is 1.0 in PaddleX's formula.
+    The map is that of `anomaly_map` with these `layer_weights` and this `scale`.
     """
 
-    def __init__(self, teacher: Backbone, student: Backbone, layers: Layers = ALL_LAYERS, scale: float = 1.0) -> None:
+    def __init__(
+        self, teacher: Backbone, student: Backbone, layer_weights: LayerWeights = AS_PUBLISHED, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.teacher = teacher
         self.student = student
-        self.layers = layers
+        self.layer_weights = layer_weights
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """N×3×H×W, normalised, to the anomaly map N×1×H×W (see `anomaly_map`)."""
-        both = self.teacher(x), self.student(x)
-        teacher, student = ([features[layer - 1] for layer in self.layers] for features in both)
-        return anomaly_map(teacher, student, x.shape[2:], self.scale)
+        return anomaly_map(self.teacher(x), self.student(x), x.shape[2:], self.layer_weights, self.scale)
 
 
 def distances(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:
@@ -145,19 +145,21 @@ def distances(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def anomaly_map(teacher: list[Tensor], student: list[Tensor], size: list[int], scale: float = 1.0) -> Tensor:
-    """N×1×H×W: `scale` times the product over layers of the distances, each bilinear to `size`, as PaddleX computes it.
+def anomaly_map(
+    teacher: list[Tensor], student: list[Tensor], size: list[int], weights: LayerWeights, scale: float
+) -> Tensor:
+    """N×1×H×W: `scale` times the product over layers of the distances to the power of `weights`, bilinear to `size`.
 
-    The paper has a factor of 0.5 per layer; PaddleX has none, and its threshold of 0.01 depends on that.
+    With weights and a scale of 1 it is PaddleX's. The paper has a factor of 0.5 per layer; PaddleX has none, and its
+    threshold of 0.01 depends on that.
     """
-    result = None
-    found = distances(teacher, student)
-    if scale != 1.0:
-        found[0] = found[0] * scale  # where it has the fewest numbers
-    for distance in found:
-        resized = F.interpolate(distance, size=size, mode="bilinear", align_corners=False)
-        result = resized if result is None else result * resized
-    return result
+    result: Tensor = None
+    for distance, weight in zip(distances(teacher, student), weights):  # noqa: B905  (as above)
+        if weight > 0:
+            powered = distance if weight == 1 else distance**weight
+            resized = F.interpolate(powered, size=size, mode="bilinear", align_corners=False)
+            result = resized if result is None else result * resized
+    return result if scale == 1 else result * scale
 
 
 def folded_backbone(weights: Weights) -> Backbone:

@@ -24,7 +24,8 @@ _RECIPE = {
     "Train.schedule": "schedule",
     "Train.size": "size",
     "Train.equalise": "equalise",
-    "Train.layers": "layers",
+    "Train.layer_weights": "layer_weights",
+    "Train.statistics": "statistics",
     "Train.patience": "patience",
     "Train.seed": "seed",
 }

@@ -19,13 +19,13 @@ from worker.training.data import digest_of
 from worker.training.fitting.checkpoint import Epoch, load
 from worker.training.fitting.fitter import AUTO, open_fitter, student_of
 from worker.training.fitting.loop import Fitted, Progress, fit
-from worker.training.fitting.recipe import Layers, Recipe
-from worker.training.layers import choose_layers
-from worker.training.make import frozen_network, make_bundle, transforms_of
+from worker.training.fitting.recipe import Recipe, Statistics
+from worker.training.make import make_bundle, transforms_of
 from worker.training.names import is_text, printable
 from worker.training.photographs import Photographs, Told
 from worker.training.plan import Plan, Run
 from worker.training.split import Split, split
+from worker.training.statistics import Chosen, resting_network
 from worker.training.teachers import Teacher
 from worker.training.teachers.drawn import random_teacher
 from worker.training.teachers.equalise import prepared
@@ -69,12 +69,11 @@ class Watcher:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training came to. `painted` are the AUROCs of painted defects by layers, where they chose these."""
+    """What a training came to."""
 
     fitted: Fitted
     calibration: Calibration
-    layers: Layers
-    painted: dict[Layers, float]
+    chosen: Chosen
     run: Run
 
 
@@ -101,14 +100,16 @@ def train(
     shared = split(photographs.pictures, order.validation_share, order.holdout_share, order.recipe.seed)
     learned, validation = photographs.samples(shared.learned), photographs.samples(shared.validation)
     teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
-    teacher = prepared(teacher, learned, order.teacher.name, equalise=order.recipe.equalise)
-    fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
-    plan = _plan(order, fitter.name, shared)
+    equalise = order.recipe.equalise if order.recipe.equalise != "auto" else not order.teacher.saw_photographs
+    recipe = order.recipe.model_copy(update={"equalise": equalise})
+    teacher = prepared(teacher, learned, order.teacher.name, equalise=equalise)
+    fitter = open_fitter(order.fitter, teacher, recipe, order.device)
+    plan = _plan(order, recipe, fitter.name, shared)
     with _space_for(order.output), run.locked() if fitter.leads else nullcontext():
         if fitter.leads:
             watcher.planned(plan, photographs, run.begin(plan, teacher, restart=restart))
         fitter.wait()
-        fitted = fit(fitter, learned, validation, order.recipe, checkpoint=run.checkpoint, progress=watcher.stepped)
+        fitted = fit(fitter, learned, validation, recipe, checkpoint=run.checkpoint, progress=watcher.stepped)
         if not fitter.leads:
             return None
         write_history(run.history, fitted.history)
@@ -139,9 +140,9 @@ def export(run: Run, output: Path, limits: LimitSettings, read: Told = _silent, 
         return _write(run, Path(scratch) / "model", output, plan, run.teacher(), fitted, photographs, graphs=graphs)
 
 
-def _plan(order: Order, fitter: str, shared: Split) -> Plan:
+def _plan(order: Order, recipe: Recipe, fitter: str, shared: Split) -> Plan:
     return Plan(
-        recipe=order.recipe,
+        recipe=recipe,
         teacher=order.teacher.name,
         teacher_sha256=order.teacher.sha256,
         fitter=fitter,
@@ -170,12 +171,7 @@ def _write(
     learned, validation, held_out = (
         photographs.samples(part) for part in (plan.learned, plan.validation, plan.held_out)
     )
-    network = frozen_network(teacher, fitted.student)
-    painted: dict[Layers, float] = {}
-    if plan.recipe.layers == "auto":
-        network.layers, painted = choose_layers(network, validation, learned, plan.recipe.seed)
-    else:
-        network.layers = plan.recipe.layers
+    network, chosen = resting_network(teacher, fitted.student, plan.recipe, learned, validation)
     calibration = make_bundle(
         made_in,
         network,
@@ -187,18 +183,19 @@ def _write(
         data_digest=plan.data_digest,
         learned_pictures=[*plan.learned.values(), *plan.validation.values()],
         name=output.resolve().name,
-        note=", ".join(_told(plan, len(fitted.history), network.layers)),
+        note=", ".join(_told(plan, len(fitted.history), chosen.statistics)),
         graphs=graphs,
     )
     made_in.replace(output.resolve())
-    return Trained(fitted, calibration, network.layers, painted, run)
+    return Trained(fitted, calibration, chosen, run)
 
 
-def _told(plan: Plan, epochs: int, layers: Layers) -> Iterator[str]:
+def _told(plan: Plan, epochs: int, statistics: Statistics) -> Iterator[str]:
     """What the model's history tells of its training."""
     yield f"teacher {plan.teacher}{' equalised' if plan.recipe.equalise else ''}"
     yield f"{epochs} epochs"
-    yield f"layers {','.join(map(str, layers))}"
+    yield f"layer weights ({', '.join(f'{weight:g}' for weight in plan.recipe.layer_weights)})"
+    yield f"{statistics} statistics"
     yield f"seed {plan.recipe.seed}"
     yield plan.fitter
 

@@ -18,15 +18,17 @@ def test_the_rate_follows_its_schedule(schedule: str, rates: list[float]) -> Non
 
 
 def test_a_recipe_is_the_same_when_it_is_read_again() -> None:
-    recipe = make_recipe({"size": "320x256", "layers": "2,3"})
+    recipe = make_recipe({"size": "320x256", "layer_weights": "0.5,0,1"})
 
     assert recipe.size == (256, 320)
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
-@pytest.mark.parametrize(("given", "found"), [("auto", "auto"), ("2,3", (2, 3)), ([1, 3], (1, 3)), ("3", (3,))])
-def test_layers_are_read_as_people_write_them(given: object, found: object) -> None:
-    assert make_recipe({"layers": given}).layers == found
+@pytest.mark.parametrize(
+    ("given", "found"), [("0.25, 0.5,1", (0.25, 0.5, 1)), ([0, 1, 1], (0, 1, 1)), ("0,0,1", (0, 0, 1))]
+)
+def test_layer_weights_are_read_as_people_write_them(given: object, found: object) -> None:
+    assert make_recipe({"layer_weights": given}).layer_weights == found
 
 
 def test_a_warm_up_begins_low() -> None:
@@ -42,9 +44,12 @@ def test_a_warm_up_begins_low() -> None:
         ({"epochs": "many"}, "epochs: .*'many'"),
         ({"size": (8, 64)}, r"size\.0: "),
         ({"size": [64, 64]}, "size: wanted WIDTHxHEIGHT"),
-        ({"layers": "2,4"}, r"layers"),
-        ({"layers": "two"}, r"layers"),
-        ({"layers": ""}, r"layers"),
+        ({"layer_weights": "2,3"}, r"layer-weights"),
+        ({"layer_weights": "1,1,two"}, r"layer-weights"),
+        ({"layer_weights": ""}, r"layer-weights"),
+        ({"layer_weights": "1,1,-1"}, r"layer-weights"),
+        ({"layer_weights": "1,1,nan"}, r"layer-weights"),
+        ({"layer_weights": "0,0,0"}, r"layer-weights: .*one layer at least"),
         ({"schedule": "wild"}, "schedule: "),
         ({"learning_rate": float("inf")}, "learning-rate: "),
     ],

@@ -9,18 +9,28 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_valid
 
 Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
 
-Layers = tuple[Literal[1, 2, 3], ...]
-"""Those of layer1 to layer3 whose distances are multiplied, by their numbers."""
+LayerWeight = Annotated[float, Field(ge=0, le=4)]
+LayerWeights = tuple[LayerWeight, LayerWeight, LayerWeight]
+"""Powers that the distances of layer1, layer2 and layer3 are raised to before they are multiplied; 0 leaves one out."""
 
-ALL_LAYERS: Layers = (1, 2, 3)
+Statistics = Literal["running", "settled"]
+"""BatchNorm's of the student: as they ran after the weights in the fit, or taken anew with the weights at rest."""
+
+RUNNING: Statistics = "running"
+SETTLED: Statistics = "settled"
+
+AS_PUBLISHED: LayerWeights = (1.0, 1.0, 1.0)
 
 
 class Recipe(BaseModel):
     """The defaults of the fit are those of the paper (Wang et al. 2021): 100 epochs, batches of 32, a rate of 0.4.
 
-    `equalise` and `layers` differ from it: True and `auto` here, False and (1, 2, 3) there.
-    `equalise` makes the teacher's channels count alike on the good images (`worker.training.teachers.equalise`).
-    `layers` `auto` takes those that tell painted defects best (`worker.training.layers`).
+    `equalise`, `layer_weights` and `statistics` differ from it: False, (1, 1, 1) and `running` there.
+    `equalise` makes the teacher's channels count alike on the good images (`worker.training.teachers.equalise`);
+    `auto` does so with teachers that never saw a photograph.
+    `layer_weights` halve from layer to layer: a finer one has more places, so that the highest distance of a good
+    image lies further out, and hides what the coarser ones see.
+    `statistics` `auto` takes those that tell painted defects better (`worker.training.statistics`).
     `size` is (H, W) of the graph's input; layer3's features have a sixteenth of it.
     `patience` ends the fit after so many epochs without a lower validation loss, and takes the student of the
     lowest; 0: all epochs, and the last student.
@@ -36,22 +46,24 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "step", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     size: tuple[Side, Side] = (256, 256)
-    equalise: bool = True
-    layers: Annotated[Layers, Field(min_length=1)] | Literal["auto"] = "auto"
+    equalise: bool | Literal["auto"] = "auto"
+    layer_weights: LayerWeights = (0.25, 0.5, 1.0)
+    statistics: Statistics | Literal["auto"] = "auto"
     patience: int = Field(0, ge=0)
     seed: int = Field(0, ge=0, lt=2**32)
 
-    @field_validator("layers", mode="before")
+    @field_validator("layer_weights", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
-        """`2,3`, as people write it, is the layers 2 and 3."""
-        if value == "auto":
-            return value
-        given = value if isinstance(value, list | tuple) else str(value).split(",")
-        layers = sorted({str(one).strip() for one in given})
-        if not layers or not set(layers) <= {"1", "2", "3"} or len(layers) < len(given):
-            raise ValueError("wanted auto, or some of 1, 2 and 3, as in 2,3")
-        return tuple(int(layer) for layer in layers)
+        """`0.25,0.5,1`, as people write it."""
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("layer_weights")
+    @classmethod
+    def _not_all_left_out(cls, weights: LayerWeights) -> LayerWeights:
+        if not any(weights):
+            raise ValueError("one layer at least must count")
+        return weights
 
     @field_validator("size", mode="before")
     @classmethod
