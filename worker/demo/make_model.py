@@ -3,7 +3,7 @@
 Everything is generated and follows from seeds: the builtin teacher, good parts of some cameras to learn from, others
 to calibrate with, and again others to check the promise on. It takes about five minutes on two cores.
 The model that ships in `worker/demo/model` was made by this script: on the cameras of CHECK_SEEDS it found 500 of 500
-bad parts and rejected 2 of 500 good ones.
+bad parts and rejected 1 of 500 good ones.
 """
 
 from __future__ import annotations
