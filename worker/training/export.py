@@ -6,12 +6,14 @@ import contextlib
 import errno
 import hashlib
 import io
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import yaml
 
 from worker.training.framework import paddle
@@ -54,22 +56,33 @@ def export(
 
 
 def _check_whole(folder: str, network: Stfpm) -> None:
-    """Paddle writes a graph without a word where the disk is full, and loads one whose end is missing.
+    """Paddle writes a graph without a word where the disk is full, and loads one whose end is missing: what is in
+    memory then may be the right values by chance, so the size is compared too.
 
     Raises:
         OSError: what was written is not what there was to write.
     """
+    wanted = [parameter.numpy() for parameter in network.parameters()]
+    size = Path(f"{folder}/inference.pdiparams").stat().st_size
+    if size < sum(_stored_bytes(values) for values in wanted):
+        raise OSError(errno.EIO, "the graph was not written whole: is the disk full?")
     try:
         loaded = paddle.jit.load(f"{folder}/inference")
-        written = sorted(_digest(parameter) for parameter in loaded.parameters())
+        written = sorted(_digest(parameter.numpy()) for parameter in loaded.parameters())
     except Exception as error:  # whatever a half graph makes paddle say
         raise OSError(errno.EIO, f"the graph was not written whole: {error}"[:_TOLD]) from error
-    if written != sorted(_digest(parameter) for parameter in network.parameters()):
+    if written != sorted(_digest(values) for values in wanted):
         raise OSError(errno.EIO, "the graph was not written whole: is the disk full?")
 
 
-def _digest(parameter: Any) -> str:
-    return hashlib.sha256(parameter.numpy().tobytes()).hexdigest()
+def _stored_bytes(values: npt.NDArray[Any]) -> int:
+    """Of a parameter in inference.pdiparams: two versions, levels and a length; type and sides as protobuf; values."""
+    sides: int = sum(1 + max(1, math.ceil(side.bit_length() / 7)) for side in values.shape)
+    return 20 + 2 + sides + int(values.nbytes)
+
+
+def _digest(values: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def _frozen(backbone: Backbone, half: bool) -> Backbone:
