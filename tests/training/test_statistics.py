@@ -1,5 +1,7 @@
 """The statistics that a student is taken with are those that tell painted defects better."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -37,29 +39,40 @@ def student() -> Weights:
     return fit(PaddleFitter(TEACHER, RECIPE, Device("cpu")), samples(12), samples(0), RECIPE).student
 
 
-def test_those_that_find_more_are_taken(student: Weights) -> None:
+def test_those_that_find_more_are_taken(student: Weights, tmp_path: Path) -> None:
     lost = {name: value * 0 + 1e6 if "running_var" in name else value for name, value in student.items()}
 
-    network, chosen = resting_network(TEACHER, lost, RECIPE, samples(12), samples(4, 50))
+    network, chosen = resting_network(TEACHER, lost, RECIPE, samples(12), samples(4, 50), tmp_path)
 
     assert chosen.statistics == SETTLED
     assert chosen.painted[SETTLED] > chosen.painted[RUNNING]
     wanted = frozen_network(TEACHER, settled(student, samples(12)), RECIPE.layer_weights)
     np.testing.assert_allclose(maps(network), maps(wanted), rtol=1e-3)
+    assert not any(tmp_path.iterdir())
 
 
-def test_the_same_choice_is_made_again(student: Weights) -> None:
-    one, other = (resting_network(TEACHER, student, RECIPE, samples(12), samples(4, 50))[1] for _ in range(2))
+def test_those_that_give_no_numbers_are_not_taken(student: Weights, tmp_path: Path) -> None:
+    burst = {name: value * (10 if name.endswith("weight") else 1) for name, value in student.items()}
+    burst |= {name: value * 0 for name, value in student.items() if "running_var" in name}
+
+    chosen = resting_network(TEACHER, burst, RECIPE, samples(12), samples(4, 50), tmp_path)[1]
+
+    assert chosen.statistics == SETTLED
+    assert chosen.painted[RUNNING] == 0.0
+
+
+def test_the_same_choice_is_made_again(student: Weights, tmp_path: Path) -> None:
+    one, other = (resting_network(TEACHER, student, RECIPE, samples(12), samples(4, 50), tmp_path)[1] for _ in range(2))
 
     assert one == other
     assert one.painted[one.statistics] == max(one.painted.values())
 
 
 @pytest.mark.parametrize("asked", [RUNNING, SETTLED])
-def test_those_that_are_asked_for_are_taken(student: Weights, asked: Statistics) -> None:
+def test_those_that_are_asked_for_are_taken(student: Weights, tmp_path: Path, asked: Statistics) -> None:
     recipe = RECIPE.model_copy(update={"statistics": asked})
 
-    network, chosen = resting_network(TEACHER, student, recipe, samples(12), samples(4, 50))
+    network, chosen = resting_network(TEACHER, student, recipe, samples(12), samples(4, 50), tmp_path)
 
     assert (chosen.statistics, chosen.painted) == (asked, {})
     own = student if asked == RUNNING else settled(student, samples(12))

@@ -170,6 +170,23 @@ def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
     assert "there is no training in this folder" in nothing.stderr
 
 
+def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Path, good_parts: Path) -> None:
+    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK).exit_code == 0
+    training, quick = tmp_path / "m.training", ["--no-graphs", "--statistics", "running"]
+
+    done = export(training, "--output", tmp_path / "published", "--layer-weights", "1,1,1", *quick)
+    refused = export(training, "--output", tmp_path / "none", "--layer-weights", "0,0,0", *quick)
+
+    assert done.exit_code == 0, done.output
+    manifest = Manifest.model_validate_json((tmp_path / "published" / "bundle.json").read_bytes())
+    assert "2 epochs, layer weights (1, 1, 1), running statistics" in manifest.history[0].note
+    again = ["--data", good_parts, "--output", tmp_path / "again", "--epochs", 2, *QUICK, "--statistics", "running"]
+    assert train(*again, "--layer-weights", "1,1,1").exit_code == 0
+    assert made(tmp_path / "published") == made(tmp_path / "again")
+    assert refused.exit_code == 78
+    assert "one layer at least must count" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

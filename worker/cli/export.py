@@ -15,6 +15,7 @@ from worker.settings import load
 Examples:
   line-worker export ./model.training --output ./model-so-far     of a training that was broken off, or is still going
   line-worker export ./model.training --output ./model-again      the same model once more
+  line-worker export ./model.training --output ./as-published --layer-weights 1,1,1 --statistics running
 
 The folder that it writes is PaddleX's inference format, and a bundle: bundle.json with threshold, history and sha256,
 golden frames, and the graphs of other engines. The photographs must still be where they were: their scores set the
@@ -22,14 +23,17 @@ threshold."""
 )
 @click.argument("training", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write to; new or empty.")
+@click.option("--layer-weights", metavar="A,B,C", help="Powers of the layers' distances. [the training's]")
+@click.option("--statistics", help="The student's: running, settled or auto. [the training's]")
 @click.option("--graphs/--no-graphs", default=True, help="Whether to make the graphs of other engines too.")
-def export(training: Path, output: Path, graphs: bool) -> None:
+def export(training: Path, output: Path, graphs: bool, **changes: str | None) -> None:
     """Write a calibrated model from the folder that `train` keeps its state in."""
     from worker.training.plan import Run
     from worker.training.train import export as write
 
     console = console_of_training()
     run = Run(training)
-    exported = write(run, output, load()[0].limits, graphs=graphs)
+    given = {name: value for name, value in changes.items() if value is not None}
+    exported = write(run, output, load()[0].limits, graphs=graphs, changes=given)
     report_training(console, exported, run.plan().false_reject_rate)
     click.echo(output)

@@ -68,7 +68,7 @@ def main(output: Path, epochs: int) -> None:
     teacher = prepared(read(BUILTIN_FILE), learned, BUILTIN, equalise=True)
     fitter = open_fitter(AUTO, teacher, recipe, Device("cpu"))
     fitted = fit(fitter, learned, Samples([], transforms), recipe, progress=_tell)
-    network, chosen = resting_network(teacher, fitted.student, recipe, learned, learned)
+    network, chosen = resting_network(teacher, fitted.student, recipe, learned, learned, output.parent)
     click.echo(f"{chosen.statistics} statistics, by {chosen.painted}", err=True)
     calibration = make_bundle(
         output,

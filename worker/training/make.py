@@ -92,7 +92,7 @@ def _export_calibrated(
 
     def calibrated(scale: float) -> Calibration:
         network.scale = scale
-        export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
+        write_graph(network, folder, transforms)
         return calibrate(list(score(folder, distinct(held_out.images))), false_reject_rate, confidence)
 
     unscaled = calibrated(1.0)
@@ -100,6 +100,11 @@ def _export_calibrated(
         return unscaled
     scaled = calibrated(PADDLEX_THRESHOLD / unscaled.threshold * _BELOW)
     return replace(scaled, threshold=float(np.float32(PADDLEX_THRESHOLD)))
+
+
+def write_graph(network: Stfpm, folder: Path, transforms: Transforms) -> None:
+    """Into the folder, as a bundle has it: the convolutions as float16."""
+    export(network, folder, transforms.map_shape, transforms.mean, transforms.std, half=True)
 
 
 def frozen_network(teacher: Weights, student: Weights, layer_weights: LayerWeights = AS_PUBLISHED) -> Stfpm:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -22,6 +22,7 @@ from worker.training.fitting.loop import Fitted, Progress, fit
 from worker.training.fitting.recipe import Recipe, Statistics
 from worker.training.make import make_bundle, transforms_of
 from worker.training.names import is_text, printable
+from worker.training.paddlex import make_recipe
 from worker.training.photographs import Photographs, Told
 from worker.training.plan import Plan, Run
 from worker.training.split import Split, split
@@ -118,14 +119,26 @@ def train(
         return _write(run, run.model, order.output, plan, teacher, fitted, photographs, graphs=order.graphs)
 
 
-def export(run: Run, output: Path, limits: LimitSettings, read: Told = _silent, *, graphs: bool = True) -> Trained:
+def export(
+    run: Run,
+    output: Path,
+    limits: LimitSettings,
+    read: Told = _silent,
+    *,
+    graphs: bool = True,
+    changes: Mapping[str, object] | None = None,
+) -> Trained:
     """Write a bundle from a training as far as it came; the photographs must still be where and as they were.
+
+    Args:
+        changes: `layer_weights` and `statistics` other than the training's; they do not touch the fit.
 
     Raises:
         SourceError: there is no training in the folder, or an image is gone or was altered.
-        SettingsError: there is something at the output already, or it cannot be written to.
+        SettingsError: there is something at the output already, it cannot be written to, or a change is not allowed.
     """
     plan, at = run.plan(), load(run.checkpoint)
+    plan = plan.model_copy(update={"recipe": make_recipe({**plan.recipe.model_dump(), **(changes or {})})})
     if at is None or not at.history:
         raise SourceError(f"{run.folder}: not one epoch is done and kept: there is no student to export")
     check_output(output)
@@ -171,7 +184,7 @@ def _write(
     learned, validation, held_out = (
         photographs.samples(part) for part in (plan.learned, plan.validation, plan.held_out)
     )
-    network, chosen = resting_network(teacher, fitted.student, plan.recipe, learned, validation)
+    network, chosen = resting_network(teacher, fitted.student, plan.recipe, learned, validation, made_in.parent)
     calibration = make_bundle(
         made_in,
         network,

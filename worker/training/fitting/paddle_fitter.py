@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device, threads
+from worker.devices import Device
 from worker.errors import DeviceError
 from worker.training.fitting.fitter import VELOCITY, Features, Inputs, student_of
 from worker.training.fitting.recipe import Recipe
-from worker.training.framework import F, paddle
+from worker.training.framework import F, on_one_thread, paddle
 from worker.training.network import Tensor, distances, folded_backbone, fresh_student
 from worker.training.weights import STUDENT, Weights, draw
 
@@ -21,6 +21,7 @@ class PaddleFitter:
     """
 
     def __init__(self, teacher: Weights, recipe: Recipe, device: Device) -> None:
+        on_one_thread()
         self._together = paddle.distributed.ParallelEnv()
         try:
             paddle.set_device(self._own(device))
@@ -28,7 +29,7 @@ class PaddleFitter:
                 paddle.distributed.init_parallel_env()
         except Exception as error:  # paddle raises many kinds, some of its own
             raise DeviceError(f"device {device}: paddle cannot use it: {error}") from error
-        self.name = f"paddle fp32 on {device.kind}, {threads(device)} threads, {self._together.world_size} processes"
+        self.name = f"paddle fp32 on {device.kind}, {self._together.world_size} processes"
         self._recipe = recipe
         self._teacher = folded_backbone(teacher)
         self._student = fresh_student(draw(recipe.seed, STUDENT))

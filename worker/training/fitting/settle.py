@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from worker.training.data import Samples
-from worker.training.framework import paddle
+from worker.training.framework import on_one_thread, paddle
 from worker.training.network import Normalisation, fresh_student
 from worker.training.weights import Weights
 
@@ -21,6 +21,7 @@ _BATCH = 16
 
 def settled(student: Weights, learned: Samples) -> Weights:
     """The same parameters with the mean over batches of each batch's mean and variance."""
+    on_one_thread()
     network = fresh_student(student)
     network.train()
     norms = [layer for layer in network.sublayers() if isinstance(layer, Normalisation)]

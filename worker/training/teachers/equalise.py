@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from worker.errors import SourceError
 from worker.training.data import Samples
-from worker.training.framework import paddle
+from worker.training.framework import on_one_thread, paddle
 from worker.training.network import STAGES, folded_backbone
 from worker.training.weights import Weights
 
@@ -58,6 +58,7 @@ def _audible(rms: Factors) -> Factors:
 
 def strengths(teacher: Weights, good: Samples) -> list[Factors]:
     """The root mean square of each channel over some of the images, for each stage."""
+    on_one_thread()
     backbone, count = folded_backbone(teacher), min(len(good), _IMAGES)
     sums = [np.zeros(channels) for _, channels, _ in STAGES]
     for start in range(0, count, _BATCH):
