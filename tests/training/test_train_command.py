@@ -21,7 +21,8 @@ from worker.cli import main
 from worker.inference.bundle import PADDLEX_THRESHOLD, Manifest
 from worker.inference.predictor import Predictor
 
-QUICK = ["--teacher", "random", "--size", "64x64", "--batch-size", "4", "--fitter", "paddle", "--no-graphs"]
+FITTER = ["--fitter", "paddle"]
+QUICK = ["--teacher", "random", "--size", "64x64", "--batch-size", "4", *FITTER, "--no-graphs"]
 
 
 @pytest.fixture
@@ -70,6 +71,23 @@ def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -
     curves = cv2.imread(str(run / "curves.png"))
     assert curves is not None
     assert curves.std() > 1
+
+
+def test_without_torch_it_is_said_what_makes_a_fit_fast(
+    tmp_path: Path, good_parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--data", good_parts, "--epochs", 1, *[option for option in QUICK if option not in FITTER]]
+    slow = "without PyTorch a fit on a CPU takes hours"
+
+    with_it = train(*arguments, "--output", tmp_path / "with")
+    monkeypatch.setattr("worker.training.fitting.fitter.find_spec", lambda _name: None)
+    without = train(*arguments, "--output", tmp_path / "without")
+
+    assert (with_it.exit_code, without.exit_code) == (0, 0)
+    assert "; torch " in with_it.stderr
+    assert slow not in with_it.stderr
+    assert "; paddle fp32 on cpu" in without.stderr
+    assert slow in without.stderr
 
 
 def test_a_set_in_the_layout_of_mvtec_gives_its_good_images_alone(tmp_path: Path, good_parts: Path) -> None:

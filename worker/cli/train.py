@@ -192,6 +192,10 @@ def _watched(
 
 
 def _worth_knowing(plan: Plan, photographs: Photographs) -> Iterator[str]:
+    from worker.training.fitting.fitter import torch_is_here
+
+    if not torch_is_here() and "on cpu" in plan.fitter:
+        yield "without PyTorch a fit on a CPU takes hours: pip install 'line-worker[torch]' makes it several times as fast"
     if repeated := len(photographs.repeated):
         yield f"{repeated} files hold a picture that is there already: left out (`dataset check` names them)"
     if shapes := len(photographs.survey.sizes) - 1:

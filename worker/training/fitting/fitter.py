@@ -70,6 +70,11 @@ def student_of(state: dict[str, npt.NDArray[np.float32]]) -> Weights:
     return {name: value for name, value in state.items() if not name.startswith(VELOCITY)}
 
 
+def torch_is_here() -> bool:
+    """Whether the extra that fits several times as fast on a CPU is installed."""
+    return find_spec("torch") is not None
+
+
 def open_fitter(name: str, teacher: Weights, recipe: Recipe, device: Device) -> Fitter:
     """A fitter with a fresh student, drawn by the recipe's seed.
 
@@ -82,7 +87,7 @@ def open_fitter(name: str, teacher: Weights, recipe: Recipe, device: Device) -> 
     """
     check_cores(device)
     pin(device)
-    has_torch = find_spec("torch") is not None
+    has_torch = torch_is_here()
     if name == AUTO:
         name = TORCH if has_torch and device.kind == "cpu" else PADDLE
     if name == PADDLE:
