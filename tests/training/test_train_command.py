@@ -120,6 +120,53 @@ def test_paddlexs_file_and_overrides_say_the_same_as_options(tmp_path: Path, goo
     assert (tmp_path / "m" / "bundle.json").is_file()
 
 
+def test_the_file_that_paddlex_ships_trains(tmp_path: Path, good_parts: Path) -> None:
+    config = tmp_path / "STFPM.yaml"
+    config.write_text(
+        "Global: {model: STFPM, mode: check_dataset, dataset_dir: /data, device: 'cpu:0,cpu:1', output: out}\n"
+        "Train: {epochs_iters: 50, num_classes: 1, batch_size: 1, learning_rate: 0.4, warmup_steps: 100}\n"
+    )
+
+    quick = ["--teacher", "random", "--size", "64x64", *FITTER, "--epochs", 1, "--no-graphs"]
+    done = train("-c", config, "--data", good_parts, "--output", tmp_path / "m", *quick)
+
+    assert done.exit_code == 0, done.output
+    assert "Global.device cpu:0,cpu:1: cpu:0 fits" in done.stderr
+    assert "step 7 of 7" in done.stderr
+
+
+def test_what_is_no_training_is_left_alone(tmp_path: Path, good_parts: Path) -> None:
+    mine = tmp_path / "m.training" / "history.csv"
+    mine.parent.mkdir()
+    mine.write_text("of my own")
+
+    refused = train("--data", good_parts, "--output", tmp_path / "m", *QUICK, "--restart")
+
+    assert refused.exit_code == 78
+    assert "holds something that is no training" in refused.stderr
+    assert mine.read_text() == "of my own"
+    assert len(list(mine.parent.iterdir())) == 1
+
+
+def test_a_model_does_not_lie_among_the_photographs(tmp_path: Path, good_parts: Path) -> None:
+    refused = train("--data", good_parts, "--output", good_parts / "m", *QUICK)
+
+    assert refused.exit_code == 78
+    assert "it lies in the data set's own folder" in refused.stderr
+    assert len(list(good_parts.iterdir())) == 10
+
+
+def test_what_is_left_out_is_said(tmp_path: Path, good_parts: Path) -> None:
+    (good_parts / "scan.tif").write_bytes(b"II*")
+    (good_parts / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (good_parts / "._0.png").write_bytes(b"what macOS keeps")
+
+    done = train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 1, *QUICK)
+
+    assert done.exit_code == 0, done.output
+    assert "2 files are of another format or behind a link" in done.stderr
+
+
 def broken_off(output: Path, arguments: list[str], how: signal.Signals, when: Callable[[str], bool]) -> int:
     """Train in a process of its own; send it the signal once a line of its output is the one; its exit code."""
     process = subprocess.Popen(
@@ -202,7 +249,7 @@ def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Pa
     assert train(*again, "--layer-weights", "1,1,1").exit_code == 0
     assert made(tmp_path / "published") == made(tmp_path / "again")
     assert refused.exit_code == 78
-    assert "one layer at least must count" in refused.stderr
+    assert "one at least above 0" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -213,10 +260,13 @@ def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Pa
         (["--data", "good", "--teacher", "none.npz"], 66, "no such file"),
         (["--data", "good", "--teacher", __file__], 66, "wanted a file that ends with .npz"),
         (["--data", "good", "--size", "64"], 78, "wanted WIDTHxHEIGHT"),
-        (["--data", "good", "--size", "60x64"], 78, "size.1: Input should be a multiple of 16"),
-        (["--data", "good", "--layer-weights", "1,1"], 78, "layer-weights"),
+        (["--data", "good", "--size", "60x64"], 78, "size: wanted WIDTHxHEIGHT in pixels, multiples of 16"),
+        (["--data", "good", "--layer-weights", "1,1"], 78, "layer-weights: wanted three numbers"),
         (["--data", "good", "--device", "cpu:0,cpu:1"], 78, "one device fits"),
-        (["--data", "good", "--batch-size", "1"], 78, "batch-size: Input should be greater than or equal to 2"),
+        (["--data", "good", "--batch-size", "0"], 78, "batch-size: Input should be greater than or equal to 1"),
+        (["--data", "good", "-o", f"Train.batch_size={'[' * 5000}"], 78, "cannot be understood"),
+        (["--data", "parts"], 66, "parts: ng: not all of this looks like good parts"),
+        (["--data", "."], 66, "not all of this looks like good parts"),
         (["--data", "good", "--epochs", "0"], 78, "epochs: "),
         (["--data", "good", "--learning-rate", "nan"], 78, "learning-rate: "),
         (["--data", "good", "--device", "tpu"], 78, "the kind must be one of"),
@@ -237,6 +287,7 @@ def test_what_is_wrong_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    shutil.copytree(good_parts, tmp_path / "parts" / "ng")
 
     done = train("--output", tmp_path / "m", *arguments)
 

@@ -107,11 +107,12 @@ def convert(
     """Copy a data set into another layout."""
     from worker.training.dataset.convert import convert as write
     from worker.training.dataset.convert import split_tests
-    from worker.training.dataset.layouts import Layout, open_dataset
+    from worker.training.dataset.layouts import Layout, check_all_good, open_dataset
     from worker.training.dataset.outputs import claim
 
     limits = load()[0].limits
     found = open_dataset(folder, _layout(layout), limits=limits)
+    check_all_good(found)
     if test_share is not None:
         found = split_tests(found, test_share, seed)
     claim(output, folder)
@@ -121,7 +122,9 @@ def convert(
     tests = len(found.tests)
     console.print(f"images to learn from: {len(found.samples) - tests}, tests: {tests}")
     if found.strays:
-        console.print(f"left behind, for the layout gives them no place: {len(found.strays)} image files")
+        console.print(
+            f"left behind: {len(found.strays)} files without a place in the layout, of another format, or behind a link"
+        )
     if not tests and to == "paddlex":
         console.print("there is no val.txt, for there are no tests; PaddleX wants some: --test-share makes them")
     click.echo(output)

@@ -18,13 +18,14 @@ from worker.errors import SettingsError, TrainingStopped
 from worker.settings import Settings, load
 
 if TYPE_CHECKING:
+    from worker.training.dataset.layouts import Dataset
     from worker.training.photographs import Photographs
     from worker.training.plan import Plan
     from worker.training.train import Trained, Watcher
 
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _FEW_HELD_OUT = 20
-_LAUNCH = "python -m paddle.distributed.launch --gpus 0,1 line-worker train …"
+_LAUNCH = "python -m paddle.distributed.launch --gpus 0,1 -m worker train …"
 _FITTERS = ("auto", "paddle", "torch")
 
 
@@ -34,7 +35,7 @@ Examples:
   line-worker train --data ./good --output ./model                   200 photographs of good parts are enough
   line-worker train --data ./mvtec/bottle --output ./model           MVTec AD's layout: its train/good
   line-worker train --data ./good --output ./model --teacher imagenet --epochs 50
-  line-worker train -c STFPM.yaml -o Global.dataset_dir=./lists -o Train.batch_size=8
+  line-worker train -c STFPM.yaml -o Global.dataset_dir=./lists -o Train.batch_size=8 --device cpu
   line-worker run --model ./model                                    serve what it wrote
 
 Broken off, by Ctrl-C or by a power cut, the same command goes on where it was, and comes to the same model. What it
@@ -51,7 +52,7 @@ of them; with fewer it is an estimate, and the command says what it can promise.
 @click.option("--epochs", type=int, help="Passes over the images. [100]")
 @click.option("--batch-size", type=int, help="Images a step. [32]")
 @click.option("--learning-rate", type=float, help="Of stochastic gradient descent. [0.4]")
-@click.option("--schedule", help="How the rate goes: constant, step, cosine.")
+@click.option("--schedule", help="How the rate goes: constant, step, cosine. [constant]")
 @click.option("--size", metavar="WxH", help="What images are resized to. [256x256]")
 @click.option("--equalise/--no-equalise", default=None, help="Let all the teacher's channels count alike. [auto]")
 @click.option("--layer-weights", metavar="A,B,C", help="Powers of the layers' distances; 0: not at all. [0.25,0.5,1]")
@@ -86,6 +87,7 @@ def train(
 ) -> None:
     """Train a model on images of good parts, and calibrate its threshold on those held out."""
     from worker.training.dataset.layouts import open_dataset
+    from worker.training.dataset.outputs import keep_apart
     from worker.training.paddlex import make_recipe, read_wishes
 
     console = console_of_training()
@@ -97,9 +99,10 @@ def train(
         given["size"] = size
     wanted = make_recipe(wishes.recipe | given)
     options = wishes.options
-    images = [sample.path for sample in open_dataset(_needed(data, options, "data")).learned]
-    folder = _needed(output, options, "output")
-    on = _one_device(device or options.get("device") or "cpu")
+    folder, source = _needed(output, options, "output"), _needed(data, options, "data")
+    images = _good_images(open_dataset(source), console)
+    keep_apart(folder, source)
+    on = _one_device(device, options.get("device") or "cpu", console)
     settings, _ = load()
     found = _open_teacher(teacher or options.get("teacher") or "builtin", settings, console)
 
@@ -138,10 +141,23 @@ def _needed(given: Path | None, options: dict[str, str], name: str) -> Path:
     return Path(value)
 
 
-def _one_device(text: str) -> Device:
-    devices = parse_devices(text)
+def _good_images(dataset: Dataset, console: Console) -> list[Path]:
+    """Those to learn from, and a word on what is left out."""
+    from worker.training.dataset.layouts import Layout, check_all_good
+
+    check_all_good(dataset)
+    if dataset.layout is Layout.PLAIN and (left := len(dataset.strays)):
+        console.print(f"{left} files are of another format or behind a link: left out (`dataset check` names them)")
+    return [sample.path for sample in dataset.learned]
+
+
+def _one_device(asked: str | None, of_the_file: str, console: Console) -> Device:
+    """PaddleX's own file names four GPUs: the first of them is taken, where nobody asks for another device."""
+    devices = parse_devices(asked or of_the_file)
+    if len(devices) > 1 and asked:
+        raise SettingsError(f"--device {asked}: one device fits; several are launched, as {_LAUNCH}")
     if len(devices) > 1:
-        raise SettingsError(f"--device {text}: one device fits; several are launched, as {_LAUNCH}")
+        console.print(f"Global.device {of_the_file}: {devices[0]} fits; several are launched, as {_LAUNCH}")
     return devices[0]
 
 
@@ -195,7 +211,7 @@ def _worth_knowing(plan: Plan, photographs: Photographs) -> Iterator[str]:
     from worker.training.fitting.fitter import torch_is_here
 
     if not torch_is_here() and "on cpu" in plan.fitter:
-        yield "without PyTorch a fit on a CPU takes hours: pip install 'line-worker[torch]' makes it several times as fast"
+        yield "without PyTorch a fit on a CPU takes hours: pip install 'line-worker[torch]' makes it far shorter"
     if repeated := len(photographs.repeated):
         yield f"{repeated} files hold a picture that is there already: left out (`dataset check` names them)"
     if shapes := len(photographs.survey.sizes) - 1:

@@ -40,6 +40,19 @@ class Samples:
         return np.stack([preprocess(self.images[number], self.transforms) for number in numbers])
 
 
+def is_image(path: Path) -> bool:
+    """Whether it is a regular file, or a link to one, with an image's ending; what macOS keeps beside one is none."""
+    return path.suffix.lower() in ENCODINGS and not path.name.startswith("._") and is_file(path)
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a regular file, or a link to one, that can be looked at."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return False
+
+
 def find_images(folder: Path) -> list[Path]:
     """Every image below a folder, in the order of their paths.
 
@@ -48,7 +61,7 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: there is no such folder of images")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENCODINGS and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if is_image(path))
     if not found:
         raise SourceError(f"{folder}: no image is in it; wanted {', '.join(ENCODINGS)}")
     return found
@@ -64,7 +77,7 @@ def read_image(path: Path, limits: LimitSettings) -> Image:
         frame = Frame(camera="training", data=path.read_bytes(), encoding=ENCODINGS[path.suffix.lower()])
         return decode(frame, limits)
     except (OSError, ImageError) as error:
-        raise SourceError(f"{path}: {error}; mend it or move it out of the folder") from error
+        raise SourceError(f"{path}: {error}; mend or move it (`dataset check` names all such)") from error
 
 
 def read_images(paths: Sequence[Path], limits: LimitSettings) -> Iterator[Image]:

@@ -35,6 +35,11 @@ _OPTIONS = {
     "Global.device": "device",
     "Train.pretrain_weight_path": "teacher",
 }
+# Of fields with several parts, what is wanted of all of them.
+_WANTED = {
+    "size": "wanted WIDTHxHEIGHT in pixels, multiples of 16 from 32 to 2048, as in 256x256",
+    "layer_weights": "wanted three numbers from 0 to 4, one at least above 0, as in 0.25,0.5,1",
+}
 # PaddleX's own steps and logs, which have no counterpart in a training here.
 _WITHOUT_EFFECT = ("Train.log_interval", "Train.eval_interval", "Train.num_classes", "Train.resume_path")
 _OTHER_SECTIONS = ("CheckDataset", "Evaluate", "Predict", "Export")
@@ -79,9 +84,9 @@ def make_recipe(wishes: dict[str, Any]) -> Recipe:
         return Recipe(**wishes)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        said = problem["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{where.replace('_', '-')}: {said}, not {problem['input']!r}") from error
+        where = str(problem["loc"][0])
+        said = _WANTED.get(where) or problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{where.replace('_', '-')}: {said}, not {wishes.get(where)!r}") from error
 
 
 def _sort(wishes: Wishes, key: str, value: Any) -> None:
@@ -105,7 +110,7 @@ def _sort(wishes: Wishes, key: str, value: Any) -> None:
 def _flat(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_bytes())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{file}: cannot be read: {error}") from error
     if not isinstance(document, dict) or not all(isinstance(part, dict) for part in document.values()):
         raise SettingsError(f"{file}: wanted sections Global and Train, as in PaddleX's STFPM.yaml")
@@ -115,5 +120,5 @@ def _flat(file: Path) -> dict[str, Any]:
 def _value(text: str, override: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"-o {override}: the value cannot be understood") from error

@@ -81,10 +81,12 @@ class Run:
         """Nobody else trains here meanwhile.
 
         Raises:
-            SettingsError: somebody does, or the folder cannot be written to.
+            SettingsError: somebody does, the folder holds what no training left there, or cannot be written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / _LOCK).exists() and any(self.folder.iterdir()):
+                raise SettingsError(f"{self.folder} holds something that is no training: take another --output")
             file = (self.folder / _LOCK).open("w")
         except OSError as error:
             raise SettingsError(f"{self.folder}: cannot be written to: {error.strerror}") from error

@@ -18,8 +18,8 @@ from worker.inference.health import ImageChecks
 from worker.inference.predictor import Predictor
 from worker.settings import Settings
 from worker.settings.sections import NAME
-from worker.training.data import digest_of, find_images, pixels_digest, read_image
-from worker.training.dataset.layouts import GOOD, Layout, layout_of
+from worker.training.data import digest_of, pixels_digest, read_image
+from worker.training.dataset.layouts import GOOD, Layout, check_all_good, layout_of, open_dataset
 
 CAMERA = re.compile(NAME)
 _BATCH = 8
@@ -59,19 +59,16 @@ def find_good_images(folder: Path) -> list[Path]:
             in it too.
     """
     try:
-        if folder.is_dir() and _is_dataset(folder):
+        if folder.is_dir() and layout_of(folder) is not Layout.PLAIN:
             raise SourceError(
                 f"{folder}: is a data set, with bad parts in it or images that were learned from; name the folder of "
                 f"good images that were kept back, such as test/{GOOD}"
             )
-        return find_images(folder)
+        dataset = open_dataset(folder)
+        check_all_good(dataset)
+        return [sample.path for sample in dataset.samples]
     except OSError as error:
         raise SourceError(f"{folder}: cannot be read: {error.strerror}") from error
-
-
-def _is_dataset(folder: Path) -> bool:
-    kinds = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    return layout_of(folder) is not Layout.PLAIN or (GOOD in kinds and len(kinds) > 1)
 
 
 def camera_folders(folder: Path, paths: Sequence[Path]) -> list[str]:

@@ -12,11 +12,9 @@ from pathlib import Path
 from worker.settings import LimitSettings
 from worker.training.dataset.duplicates import NearDuplicate, near_duplicates, same_pixels
 from worker.training.dataset.outliers import FEWEST, Outlier, find_outliers
-from worker.training.dataset.samples import Dataset, Layout, Part
+from worker.training.dataset.samples import Dataset, Part
 from worker.training.dataset.survey import Survey, survey
 from worker.training.names import printable
-
-_NOT_GOOD = {"test", "ground_truth", "defect", "defects", "defective", "bad", "ng", "anomaly", "anomalous", "broken"}
 
 
 class Weight(StrEnum):
@@ -133,7 +131,7 @@ def _of_files(dataset: Dataset, faults: Sequence[str], seen: Survey, names: _Nam
         found.append(Finding(Weight.ERROR, "closed", "folders that may not be read, so that nothing of them is", told))
     if dataset.strays:
         told = tuple(names.of(path) for path in dataset.strays)
-        message = f"image files without a place in the {dataset.layout} layout, which are not used"
+        message = f"not used: without a place in the {dataset.layout} layout, of another format, or behind a link"
         found.append(Finding(Weight.WARNING, "strays", message, told))
     return found
 
@@ -207,11 +205,8 @@ def _of_outliers(learned: list[int], outliers: list[Outlier], names: _Names) -> 
 
 
 def _of_layout(dataset: Dataset) -> list[Finding]:
-    if dataset.layout is not Layout.PLAIN:
+    if not dataset.doubtful:
         return []
-    folders = {parent for sample in dataset.samples for parent in sample.path.relative_to(dataset.folder).parents}
-    told = tuple(printable(str(one)) for one in sorted(folders) if one.name.lower() in _NOT_GOOD)
-    if not told:
-        return []
-    message = "folders whose names do not say good are read as good images all the same, in the plain layout"
-    return [Finding(Weight.WARNING, "plain", message, told)]
+    told = tuple(printable(str(one)) for one in dataset.doubtful)
+    message = "folders that do not say good, where all images would be learned from as good ones (the plain layout)"
+    return [Finding(Weight.ERROR, "plain", message, told)]

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from worker.errors import SourceError
 from worker.settings import LimitSettings
-from worker.training.data import ENCODINGS, find_images
-from worker.training.dataset.lists import LISTS, is_image, read_lists
+from worker.training.data import ENCODINGS, find_images, is_image
+from worker.training.dataset.lists import LISTS, read_lists
 from worker.training.dataset.samples import DEFECT, GOOD, Dataset, Layout, Part, Sample
+from worker.training.names import printable
 
-__all__ = ["DEFECT", "GOOD", "Dataset", "Layout", "Part", "Sample", "layout_of", "open_dataset"]
+__all__ = ["DEFECT", "GOOD", "Dataset", "Layout", "Part", "Sample", "check_all_good", "layout_of", "open_dataset"]
+
+_OTHER_FORMATS = {".tif", ".tiff", ".gif", ".jp2", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".dng", ".raw", ".exr"}
+_NAMED = 3  # folders, in an error
 
 
 def open_dataset(
@@ -43,7 +47,23 @@ def open_dataset(
         case Layout.PADDLEX:
             return _paddlex(folder, limits or LimitSettings(), faults)
         case Layout.PLAIN:
-            return Dataset(folder, Layout.PLAIN, tuple(Sample(path, Part.TRAIN) for path in find_images(folder)))
+            images = find_images(folder)
+            samples = tuple(Sample(path, Part.TRAIN) for path in images)
+            return Dataset(folder, Layout.PLAIN, samples, _beside(folder, set(images)))
+
+
+def check_all_good(dataset: Dataset) -> None:
+    """See that a plain folder is not one of good and bad parts, for all of it would be taken as good.
+
+    Raises:
+        SourceError: it looks like one.
+    """
+    if dataset.doubtful:
+        named = ", ".join(printable(str(one)) for one in dataset.doubtful[:_NAMED])
+        raise SourceError(
+            f"{dataset.folder}: {named}: not all of this looks like good parts, and all of it would be taken as such; "
+            f"name the folder of good images, or lay it out as MVTec AD does (train/{GOOD}, test/KIND)"
+        )
 
 
 def layout_of(folder: Path) -> Layout:
@@ -83,5 +103,12 @@ def _paddlex(folder: Path, limits: LimitSettings, faults: list[str] | None) -> D
 
 
 def _beside(folder: Path, known: set[Path | None] | set[Path]) -> tuple[Path, ...]:
-    found = (path for path in sorted(folder.rglob("*")) if is_image(path))
+    """Images without a place, those of other formats, and links: to folders, which are not followed, and to nowhere."""
+    found = (path for path in sorted(folder.rglob("*")) if is_image(path) or _is_left_out(path))
     return tuple(path for path in found if path not in known and path.resolve() not in known)
+
+
+def _is_left_out(path: Path) -> bool:
+    if path.is_symlink():
+        return path.is_dir() or not path.exists()
+    return path.suffix.lower() in _OTHER_FORMATS and path.is_file()

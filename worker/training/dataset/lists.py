@@ -17,7 +17,7 @@ from pathlib import Path
 
 from worker.errors import SourceError
 from worker.settings import LimitSettings
-from worker.training.data import ENCODINGS
+from worker.training.data import ENCODINGS, is_file
 from worker.training.dataset.masks import read_mask
 from worker.training.dataset.samples import DEFECT, GOOD, Part, Sample
 
@@ -60,11 +60,6 @@ def read_lists(folder: Path, limits: LimitSettings, faults: list[str] | None = N
     with ThreadPoolExecutor(_READERS) as pool:
         found = list(pool.map(lambda line: _sample(folder, line, limits, faults), lines))
     return [sample for sample in found if sample is not None]
-
-
-def is_image(path: Path) -> bool:
-    """Whether it is a regular file, or a link to one, with an image's ending."""
-    return path.suffix.lower() in ENCODINGS and _is_file(path)
 
 
 def _read(path: Path) -> str:
@@ -127,20 +122,13 @@ def _find(folder: Path, name: str) -> Path | None:
     if path.suffix.lower() not in ENCODINGS:
         return None
     if not path.is_absolute():
-        return folder / path if _is_file(folder / path) else None
-    if _is_file(path):
+        return folder / path if is_file(folder / path) else None
+    if is_file(path):
         return path
     if any(one == ".." or one != one.strip() for one in path.parts):  # `/a/1.png /b/2.png` is not one path
         return None
     ends = (folder.joinpath(*path.parts[first:]) for first in range(1, len(path.parts) - 1))
-    return next((one for one in ends if _is_file(one)), None)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
-        return False
+    return next((one for one in ends if is_file(one)), None)
 
 
 def _sample(folder: Path, line: _Line, limits: LimitSettings, faults: list[str] | None) -> Sample | None:

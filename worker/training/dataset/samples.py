@@ -8,6 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 GOOD = "good"
+NOT_GOOD = {"test", "ground_truth", "defect", "defects", "defective", "bad", "ng", "nok", "reject", "rejects"} | {
+    "anomaly",
+    "anomalous",
+    "broken",
+    "faulty",
+}
+"""Names of folders, in lower case, that good images are not kept in."""
+
 DEFECT = "defect"  # the kind of a listed image whose folder does not name one
 
 
@@ -58,6 +66,20 @@ class Dataset:
     def learned(self) -> tuple[Sample, ...]:
         """The good images to learn from."""
         return tuple(sample for sample in self.samples if sample.part is Part.TRAIN and sample.is_good)
+
+    @cached_property
+    def doubtful(self) -> tuple[Path, ...]:
+        """Folders of a plain layout, from its own on, whose images are probably not all good: their names say so, or
+        there is one called `good` beside them."""
+        if self.layout is not Layout.PLAIN:
+            return ()
+        folders = {one for sample in self.samples for one in sample.path.relative_to(self.folder).parents if one.name}
+        beside_good = {one.parent for one in folders if one.name.lower() == GOOD}
+        return tuple(
+            one
+            for one in sorted(folders)
+            if one.name.lower() in NOT_GOOD or (one.parent in beside_good and one.name.lower() != GOOD)
+        )
 
     @cached_property
     def tests(self) -> tuple[Sample, ...]:

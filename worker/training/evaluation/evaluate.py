@@ -18,7 +18,7 @@ from worker.inference.postprocess import eroded, opened
 from worker.inference.predictor import Predictor
 from worker.settings import LimitSettings, Settings
 from worker.training.data import digest_of, pixels_digest, read_image
-from worker.training.dataset.layouts import layout_of, open_dataset
+from worker.training.dataset.layouts import check_all_good, layout_of, open_dataset
 from worker.training.dataset.masks import Mask
 from worker.training.dataset.samples import Dataset, Layout, Sample
 from worker.training.evaluation.figures import Figures, Map, PixelTally, figures_of, verdict_of
@@ -93,6 +93,7 @@ def open_tests(folder: Path, layout: Layout | None = None, limits: LimitSettings
         dataset = open_dataset(folder, Layout.MVTEC if is_test_alone else layout, limits=limits)
     except OSError as error:
         raise SourceError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+    check_all_good(dataset)
     if not tests_of(dataset):
         where = "named in val.txt" if dataset.layout is Layout.PADDLEX else "in a folder below test/"
         raise SourceError(f"{folder}: nothing to test on: no image is {where}")

@@ -39,7 +39,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(100, ge=1, le=100_000)
-    batch_size: int = Field(32, ge=2, le=4096)
+    batch_size: int = Field(32, ge=1, le=4096)
     learning_rate: float = Field(0.4, gt=0, le=10, allow_inf_nan=False)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0, lt=1)

@@ -61,7 +61,10 @@ def _checked(weights: Weights) -> Weights:
             raise ValueError(f"{name} is missing")
         if weights[name].shape != shape:
             raise ValueError(f"{name} has shape {weights[name].shape}, wanted {shape}")
-        if not all(np.isfinite(weights[part]).all() for part in (name, name.replace(".weight", ".bias"))):
+        bias = name.replace(".weight", ".bias")
+        if weights[bias].shape != shape[:1]:
+            raise ValueError(f"{bias} has shape {weights[bias].shape}, wanted {shape[:1]}")
+        if not all(np.isfinite(weights[part]).all() for part in (name, bias)):
             raise ValueError(f"{name} holds numbers that are not finite")
     return weights
 
