@@ -295,14 +295,16 @@ def test_what_is_wrong_is_said(
     assert said in done.stderr
 
 
-@pytest.mark.parametrize("output", ["good/0.png", "good/0.png/below", "good"])
+@pytest.mark.parametrize("output", ["taken/0.png", "taken/0.png/below", "taken"])
 def test_an_output_that_cannot_be_taken_is_told_before_the_fit(tmp_path: Path, good_parts: Path, output: str) -> None:
+    shutil.copytree(good_parts, tmp_path / "taken")
+
     done = train("--data", good_parts, "--output", tmp_path / output, *QUICK)
 
     assert done.exit_code == 78
     assert "no model can be written there" in done.stderr or "nothing is ever overwritten" in done.stderr
     assert "step" not in done.stderr
-    assert len(list(good_parts.iterdir())) == 10
+    assert len(list((tmp_path / "taken").iterdir())) == 10
 
 
 def test_an_earlier_training_with_another_recipe_is_not_gone_on_with(tmp_path: Path, good_parts: Path) -> None:

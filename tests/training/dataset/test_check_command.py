@@ -147,14 +147,14 @@ def test_lines_of_lists_are_told_together(tmp_path: Path) -> None:
     ]
 
 
-def test_a_plain_folder_with_defects_in_it_is_doubted(tmp_path: Path) -> None:
+def test_a_plain_folder_with_defects_in_it_does_not_pass(tmp_path: Path) -> None:
     write(tmp_path / "good" / "1.png", noise(1))
     write(tmp_path / "NG" / "1.png", noise(2))
 
     done = check(tmp_path, "--json")
 
-    assert done.exit_code == 0
-    assert findings(done)["plain/warning"][1] == ["NG"]
+    assert done.exit_code == 65
+    assert findings(done)["plain/error"][1] == ["NG"]
     assert "few/warning" in findings(done)
 
 

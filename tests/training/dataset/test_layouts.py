@@ -154,3 +154,17 @@ def test_real_photographs_are_all_found(shared_dir: Path) -> None:
     assert len(found.tests) == 180
     assert all(sample.is_good or sample.mask for sample in found.samples)
     assert found.strays == ()
+
+
+def test_what_a_plain_folder_leaves_out_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "1.png", noise(1))
+    write(tmp_path / "elsewhere" / "2.png", noise(2))
+    (tmp_path / "photos" / "3.TIF").write_bytes(b"II*")
+    (tmp_path / "photos" / "4.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "notes.txt").write_text("of no picture")
+
+    found = open_dataset(tmp_path / "photos")
+
+    assert [sample.path.name for sample in found.samples] == ["1.png"]
+    assert [path.name for path in found.strays] == ["3.TIF", "4.png", "more"]

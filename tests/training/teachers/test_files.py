@@ -106,6 +106,13 @@ def test_what_is_no_weights_is_said(tmp_path: Path, ending: str, content: bytes)
         read(tmp_path / f"t.{ending}")
 
 
+def test_a_bias_of_another_size_is_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", **{**wanted(), "conv1.bias": np.zeros(10, np.float32)})
+
+    with pytest.raises(SourceError, match=r"conv1\.bias has shape \(10,\), wanted \(64,\)"):
+        read(tmp_path / "t.npz")
+
+
 def test_a_truncated_file_is_said(tmp_path: Path) -> None:
     whole = io.BytesIO()
     np.savez(whole, **with_norms())
