@@ -269,6 +269,7 @@ def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Pa
         (["--data", "."], 66, "not all of this looks like good parts"),
         (["--data", "good", "--epochs", "0"], 78, "epochs: "),
         (["--data", "good", "--learning-rate", "nan"], 78, "learning-rate: "),
+        (["--data", "good", "--device", "gpu:0", "--fitter", "paddle"], 78, "install paddlepaddle-gpu"),
         (["--data", "good", "--device", "tpu"], 78, "the kind must be one of"),
         (["--data", "good", "-o", "Train.batch_size"], 78, "wanted Key.Sub=value"),
         (["--data", "good", "-o", "Train.bach_size=2"], 78, "there is no such key"),

@@ -30,7 +30,7 @@ with warnings.catch_warnings():
 # Its handlers would end the process at SIGTERM, with a C++ trace, before the frames in hand got their verdicts.
 paddle.disable_signal_handler()
 
-__all__ = ["PaddleEngine", "paddle"]
+__all__ = ["PaddleEngine", "check_device", "paddle"]
 
 _GPU_MEMORY_MB = 256  # what the pool begins with; it grows
 # oneDNN keeps all buffers of every input shape that it has worked on, 60 MB a batch of eight, and begins anew at one
@@ -44,7 +44,7 @@ class PaddleEngine(Synchronous):
     name = "paddle"
 
     def __init__(self, bundle: Bundle, device: Device, precision: str = "fp32") -> None:
-        _check_device(device)
+        check_device(device)
         _check_precision(device, precision)
         self.precision = precision
         self._transforms = bundle.transforms
@@ -111,7 +111,7 @@ def _config(bundle: Bundle, device: Device, precision: str) -> paddle.inference.
     return config
 
 
-def _check_device(device: Device) -> None:
+def check_device(device: Device) -> None:
     """Refuse what this paddle was not built for, with the package that is."""
     if device.kind == "cpu":
         return

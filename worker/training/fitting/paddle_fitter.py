@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from worker.devices import Device
 from worker.errors import DeviceError
+from worker.inference.engines.paddle import check_device
 from worker.training.fitting.fitter import VELOCITY, Features, Inputs, student_of
 from worker.training.fitting.recipe import Recipe
 from worker.training.framework import F, on_one_thread, paddle
@@ -21,6 +22,7 @@ class PaddleFitter:
     """
 
     def __init__(self, teacher: Weights, recipe: Recipe, device: Device) -> None:
+        check_device(device)
         on_one_thread()
         self._together = paddle.distributed.ParallelEnv()
         try:
