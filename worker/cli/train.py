@@ -54,7 +54,7 @@ of them; with fewer it is an estimate, and the command says what it can promise.
 @click.option("--learning-rate", type=float, help="Of stochastic gradient descent. [0.4]")
 @click.option("--schedule", help="How the rate goes: constant, step, cosine. [constant]")
 @click.option("--size", metavar="WxH", help="What images are resized to. [256x256]")
-@click.option("--equalise/--no-equalise", default=None, help="Let all the teacher's channels count alike. [auto]")
+@click.option("--equalise/--no-equalise", default=None, help="Let all the teacher's channels count alike. [yes]")
 @click.option("--layer-weights", metavar="A,B,C", help="Powers of the layers' distances; 0: not at all. [0.25,0.5,1]")
 @click.option("--statistics", help="The student's: running, settled, or auto, whichever finds more. [auto]")
 @click.option("--patience", type=int, help="End after so many epochs without a better validation loss. [0: never]")

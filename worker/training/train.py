@@ -101,16 +101,14 @@ def train(
     shared = split(photographs.pictures, order.validation_share, order.holdout_share, order.recipe.seed)
     learned, validation = photographs.samples(shared.learned), photographs.samples(shared.validation)
     teacher = order.teacher.weights or random_teacher(order.recipe.seed, learned)
-    equalise = order.recipe.equalise if order.recipe.equalise != "auto" else not order.teacher.saw_photographs
-    recipe = order.recipe.model_copy(update={"equalise": equalise})
-    teacher = prepared(teacher, learned, order.teacher.name, equalise=equalise)
-    fitter = open_fitter(order.fitter, teacher, recipe, order.device)
-    plan = _plan(order, recipe, fitter.name, shared)
+    teacher = prepared(teacher, learned, order.teacher.name, equalise=order.recipe.equalise)
+    fitter = open_fitter(order.fitter, teacher, order.recipe, order.device)
+    plan = _plan(order, fitter.name, shared)
     with _space_for(order.output), run.locked() if fitter.leads else nullcontext():
         if fitter.leads:
             watcher.planned(plan, photographs, run.begin(plan, teacher, restart=restart))
         fitter.wait()
-        fitted = fit(fitter, learned, validation, recipe, checkpoint=run.checkpoint, progress=watcher.stepped)
+        fitted = fit(fitter, learned, validation, order.recipe, checkpoint=run.checkpoint, progress=watcher.stepped)
         if not fitter.leads:
             return None
         write_history(run.history, fitted.history)
@@ -153,9 +151,9 @@ def export(
         return _write(run, Path(scratch) / "model", output, plan, run.teacher(), fitted, photographs, graphs=graphs)
 
 
-def _plan(order: Order, recipe: Recipe, fitter: str, shared: Split) -> Plan:
+def _plan(order: Order, fitter: str, shared: Split) -> Plan:
     return Plan(
-        recipe=recipe,
+        recipe=order.recipe,
         teacher=order.teacher.name,
         teacher_sha256=order.teacher.sha256,
         fitter=fitter,

@@ -26,8 +26,7 @@ class Recipe(BaseModel):
     """The defaults of the fit are those of the paper (Wang et al. 2021): 100 epochs, batches of 32, a rate of 0.4.
 
     `equalise`, `layer_weights` and `statistics` differ from it: False, (1, 1, 1) and `running` there.
-    `equalise` makes the teacher's channels count alike on the good images (`worker.training.teachers.equalise`);
-    `auto` does so with teachers that never saw a photograph.
+    `equalise` makes the teacher's channels count alike on the good images (`worker.training.teachers.equalise`).
     `layer_weights` halve from layer to layer: a finer one has more places, so that the highest distance of a good
     image lies further out, and hides what the coarser ones see.
     `statistics` `auto` takes those that tell painted defects better (`worker.training.statistics`).
@@ -46,7 +45,7 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "step", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0)
     size: tuple[Side, Side] = (256, 256)
-    equalise: bool | Literal["auto"] = "auto"
+    equalise: bool = True
     layer_weights: LayerWeights = (0.25, 0.5, 1.0)
     statistics: Statistics | Literal["auto"] = "auto"
     patience: int = Field(0, ge=0)

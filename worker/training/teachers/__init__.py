@@ -30,11 +30,6 @@ class Teacher:
     weights: Weights | None
     sha256: str = ""
 
-    @property
-    def saw_photographs(self) -> bool:
-        """False for those of this project. Of a file it is assumed."""
-        return self.name not in (BUILTIN, RANDOM)
-
 
 def open_teacher(name: str, cache: Path, progress: Callable[[int, int], None] | None = None) -> Teacher:
     """The teacher of this name, or of this file.
