@@ -11,7 +11,7 @@ from pathlib import Path
 
 from worker.errors import SourceError
 from worker.settings import LimitSettings
-from worker.training.data import ENCODINGS, find_images, is_image
+from worker.training.data import ENCODINGS, find_images, is_file, is_image
 from worker.training.dataset.lists import LISTS, read_lists
 from worker.training.dataset.samples import DEFECT, GOOD, Dataset, Layout, Part, Sample
 from worker.training.names import printable
@@ -109,6 +109,9 @@ def _beside(folder: Path, known: set[Path | None] | set[Path]) -> tuple[Path, ..
 
 
 def _is_left_out(path: Path) -> bool:
-    if path.is_symlink():
-        return path.is_dir() or not path.exists()
-    return path.suffix.lower() in _OTHER_FORMATS and path.is_file()
+    try:
+        if path.is_symlink():
+            return path.is_dir() or not path.exists()
+    except OSError:  # it leads to where nobody may look
+        return True
+    return path.suffix.lower() in _OTHER_FORMATS and is_file(path)
