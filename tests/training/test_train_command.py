@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from training.trainings import FITTER, QUICK, export, made, train
+from training.trainings import AUTO, FITTER, QUICK, export, made, train
 
 from worker.capture.generated import GeneratedLine
 from worker.cli import main
@@ -24,7 +24,7 @@ from worker.inference.predictor import Predictor
 def test_a_folder_becomes_a_calibrated_model(tmp_path: Path, good_parts: Path) -> None:
     output = tmp_path / "bundle"
 
-    done = train("--data", good_parts, "--output", output, "--epochs", 10, *QUICK, "--graphs")
+    done = train("--data", good_parts, "--output", output, "--epochs", 10, *QUICK, *AUTO, "--graphs")
 
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(output)
@@ -143,7 +143,7 @@ def broken_off(output: Path, arguments: list[str], how: signal.Signals, when: Ca
 
 
 def test_broken_off_it_goes_on_and_comes_to_the_same_model(tmp_path: Path, good_parts: Path) -> None:
-    arguments = ["--data", str(good_parts), *QUICK, "--epochs", "30", "--seed", "2"]
+    arguments = ["--data", str(good_parts), *QUICK, *AUTO, "--epochs", "30", "--seed", "2"]
     assert train(*arguments, "--output", tmp_path / "whole").exit_code == 0
 
     def is_written(folder: Path) -> Callable[[str], bool]:
@@ -172,7 +172,7 @@ def test_broken_off_it_goes_on_and_comes_to_the_same_model(tmp_path: Path, good_
 
 
 def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
-    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK).exit_code == 0
+    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK, *AUTO).exit_code == 0
 
     done = export(tmp_path / "m.training", "--output", tmp_path / "again", "--no-graphs")
     over = export(tmp_path / "m.training", "--output", tmp_path / "again", "--no-graphs")
@@ -188,7 +188,7 @@ def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
 
 
 def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Path, good_parts: Path) -> None:
-    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK).exit_code == 0
+    assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK, *AUTO).exit_code == 0
     training, quick = tmp_path / "m.training", ["--no-graphs", "--statistics", "running"]
 
     done = export(training, "--output", tmp_path / "published", "--layer-weights", "1,1,1", *quick)
@@ -197,7 +197,7 @@ def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Pa
     assert done.exit_code == 0, done.output
     manifest = Manifest.model_validate_json((tmp_path / "published" / "bundle.json").read_bytes())
     assert "2 epochs, layer weights (1, 1, 1), running statistics" in manifest.history[0].note
-    again = ["--data", good_parts, "--output", tmp_path / "again", "--epochs", 2, *QUICK, "--statistics", "running"]
+    again = ["--data", good_parts, "--output", tmp_path / "again", "--epochs", 2, *QUICK]
     assert train(*again, "--layer-weights", "1,1,1").exit_code == 0
     assert made(tmp_path / "published") == made(tmp_path / "again")
     assert refused.exit_code == 78
