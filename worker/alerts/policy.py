@@ -97,17 +97,18 @@ def observe(state: CameraState, result: Result, at: int, settings: AlertSettings
 
 
 def check_silence(
-    camera: str, state: CameraState, now: int, since: int, settings: AlertSettings
+    camera: str, state: CameraState, now: int, since: int, settings: AlertSettings, *, on_demand: bool = False
 ) -> tuple[CameraState, list[Alert]]:
     """Raise `camera_silent` once for a camera that gave results and gives none any more, or that is expected.
 
     Args:
+        on_demand: whether it comes only when asked, so that its silence says nothing, unless it is expected.
         now: unix ns by the clock that the results' entry ids come from.
         since: unix ns since when results are read without a break and none came. The silence counts from there at
             the earliest: a line that starts in the morning has not been silent all night. It counts from there too
             where the camera's latest result is ahead of `now`, since the clock was set back.
     """
-    if not settings.camera_silent_s:
+    if not settings.camera_silent_s or (on_demand and camera not in settings.expected_cameras):
         if state.silent is None:
             return state, []
         return state.model_copy(update={"silent": None}), clear_alert(state.silent, now, "camera_silent is off")

@@ -19,10 +19,10 @@ from worker.bench.frames import read_frames
 from worker.bench.stopping import pause
 from worker.bench.talk import Talker, end_group
 from worker.bench.variants import Variant
-from worker.demo.processes import Processes
 from worker.demo.run import free_port
 from worker.devices import parse_devices
 from worker.errors import LineError
+from worker.processes import Processes
 from worker.settings import Settings, inherited_environment, to_json
 from worker.stream.connection import connect
 from worker.stream.consume import consumer_count

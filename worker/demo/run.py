@@ -18,10 +18,10 @@ from rich.live import Live
 from worker.capture.generated import GeneratedLine
 from worker.demo import MODEL
 from worker.demo.observer import Observer
-from worker.demo.processes import Processes
 from worker.demo.report import build_report
 from worker.demo.table import render
 from worker.errors import LineError
+from worker.processes import Processes
 from worker.settings import Settings
 from worker.stream.connection import Client, connect
 from worker.stream.consume import consumer_count

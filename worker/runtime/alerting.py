@@ -191,7 +191,8 @@ class AlertLoop:
                 self._forget(camera, ending)
                 continue
             quiet_ns = int(self._quiet_s(camera, known.frame) * NS)
-            state, events = check_silence(camera, known, now, now - quiet_ns, alerts)
+            on_demand = camera in self._settings.cameras_on_demand
+            state, events = check_silence(camera, known, now, now - quiet_ns, alerts, on_demand=on_demand)
             if events:
                 self._commit(camera, state, events)
                 self._cameras[camera] = state

@@ -27,7 +27,8 @@ class Preparer:
         self._limits = settings.limits
         self._max_attempts = settings.work.max_attempts
         self._checks = ImageChecks(settings.watch, predictor.bundle.image_statistics)
-        self._with_digest = settings.watch.frozen_after > 0
+        self._frozen_after = settings.watch.frozen_after
+        self._on_demand = settings.cameras_on_demand
         self._predictor = predictor
         self._origin = origin
 
@@ -53,7 +54,8 @@ class Preparer:
         image = decode(frame, self._limits)
         decoded = time.perf_counter()
         problem = self._checks.problem(image)
-        digest = picture_digest(image) if self._with_digest and not problem else ""
+        is_watched = self._frozen_after > 0 and frame.camera not in self._on_demand
+        digest = picture_digest(image) if is_watched and not problem else ""
         checked = time.perf_counter()
         timings = {
             "queue": max(0.0, (now_ns - frame.published_at) / 1e6),

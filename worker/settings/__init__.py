@@ -4,6 +4,7 @@ A value comes from, first wins: a command-line flag, an environment variable `LI
 `LINE_REDIS__URL`), the YAML file of `--config` or `LINE_CONFIG`, the default.
 """
 
+from worker.settings.gateway import GatewaySettings, UrlSettings
 from worker.settings.handover import describe, from_json, inherited_environment, to_json
 from worker.settings.load import load
 from worker.settings.redis import RedisSettings
@@ -33,6 +34,7 @@ __all__ = [
     "AlertSettings",
     "BatchSettings",
     "GateSettings",
+    "GatewaySettings",
     "KeepSettings",
     "LimitSettings",
     "LogSettings",
@@ -40,6 +42,7 @@ __all__ = [
     "QueueSettings",
     "RedisSettings",
     "Settings",
+    "UrlSettings",
     "WatchSettings",
     "WebhookSettings",
     "WorkSettings",

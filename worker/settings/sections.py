@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.devices import parse_devices
 from worker.errors import DeviceError
+from worker.settings.gateway import GatewaySettings
+from worker.settings.listed import NAME, Listed, check_cameras, split
 from worker.settings.redis import RedisSettings
 from worker.settings.secrets import split_webhook
 from worker.settings.section import Section
@@ -25,19 +20,10 @@ from worker.settings.watch import WatchSettings
 
 PREFIX = "LINE_"
 
-NAME = r"^[A-Za-z0-9_.-]{1,64}$"
 Name = Annotated[str, Field(pattern=NAME)]
-
-
-def _join_list(value: Any) -> Any:
-    """A YAML list of texts as the one text, parted by commas, that a variable or a flag has for it."""
-    return ",".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
-
 
 ANY = "auto"
 """The value of `engine` and `precision` that leaves them to the gate and the clock."""
-
-Listed = Annotated[str, BeforeValidator(_join_list)]
 
 
 class BatchSettings(Section):
@@ -159,18 +145,12 @@ class AlertSettings(Section):
     @field_validator("cameras")
     @classmethod
     def _names(cls, value: str) -> str:
-        if bad := [name for name in _split(value) if not re.fullmatch(NAME, name)]:
-            raise ValueError(f"{bad[0]!r} is no camera's name: 1 to 64 of A-Za-z0-9_.-, parted by commas")
-        return value
+        return check_cameras(value)
 
     @property
     def expected_cameras(self) -> frozenset[str]:
         """`cameras`, taken apart."""
-        return frozenset(_split(self.cameras))
-
-
-def _split(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
+        return frozenset(split(self.cameras))
 
 
 class MetricsSettings(Section):
@@ -201,6 +181,9 @@ class Settings(BaseSettings):
     )
 
     line: Name = Field("line1", description="the line's name: the prefix of all its keys")
+    on_demand: Listed = Field(
+        "http", description="cameras that come when asked: may be silent, and show a picture again"
+    )
     devices: Listed = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
     model: Path | None = Field(None, description="the model folder (bundle or PaddleX export)")
     threshold: float | None = Field(None, ge=0, allow_inf_nan=False, description="overrides the bundle's threshold")
@@ -223,12 +206,23 @@ class Settings(BaseSettings):
     keep: KeepSettings = KeepSettings()
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
+    gateway: GatewaySettings = GatewaySettings()
     log: LogSettings = LogSettings()
 
     @property
     def cache_folder(self) -> Path:
         """`cache`, or the place that this system has for it."""
         return self.cache or platformdirs.user_cache_path("line-worker")
+
+    @property
+    def cameras_on_demand(self) -> frozenset[str]:
+        """`on_demand`, taken apart."""
+        return frozenset(split(self.on_demand))
+
+    @field_validator("on_demand")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        return check_cameras(value)
 
     @field_validator("devices")
     @classmethod

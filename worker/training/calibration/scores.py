@@ -17,7 +17,7 @@ from worker.inference.bundle import is_learned, read_manifest
 from worker.inference.health import ImageChecks
 from worker.inference.predictor import Predictor
 from worker.settings import Settings
-from worker.settings.sections import NAME
+from worker.settings.listed import NAME
 from worker.training.data import digest_of, pixels_digest, read_image
 from worker.training.dataset.layouts import GOOD, Layout, check_all_good, layout_of, open_dataset
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from worker.inference.pictures import coloured, encoded
 from worker.inference.postprocess import eroded, opened
 from worker.inference.predictor import Predictor
 from worker.settings import LimitSettings
@@ -28,7 +29,6 @@ _QUALITY = 80
 _BATCH = 4
 _TRUTH, _FOUND = (56, 224, 88), (255, 64, 160)  # RGB
 _FAINTEST = 0.25  # of a usual good image's score: where the colours begin
-_OPAQUE = 0.65
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ def _picture(
         around = cv2.dilate(at_size(mask, (size[1], size[0])).astype(np.uint8), np.ones((5, 5), np.uint8))
         _outline(outline, around.astype(bool), _TRUTH)  # around it: a thin crack shall stay in sight
     _outline(outline, label_map.astype(bool), _FOUND)
-    return Picture(one, _jpeg(small), _jpeg(_overlay(small, heat)), _jpeg(outline))
+    panels = (encoded(panel, ".jpg", _QUALITY) for panel in (small, coloured(small, heat), outline))
+    return Picture(one, *panels)
 
 
 def _small(image: Image) -> Image:
@@ -130,20 +131,6 @@ def _small(image: Image) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
 
-def _overlay(image: Image, heat: npt.NDArray[np.float32]) -> Image:
-    """Colours over the picture in grey, the stronger the more opaque."""
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    opacity = (_OPAQUE * np.sqrt(heat))[..., None]
-    return np.asarray(grey * (1 - opacity) + colours * opacity, np.uint8)
-
-
 def _outline(image: Image, mask: Mask, colour: tuple[int, int, int]) -> None:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(image, contours, -1, colour, 1)
-
-
-def _jpeg(image: Image) -> bytes:
-    done, data = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
-    assert done, "OpenCV cannot write a JPEG"
-    return data.tobytes()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.training.teachers.download import IMAGENET, fetch
+from worker.download import IMAGENET, fetch
 from worker.training.teachers.files import read
 from worker.training.weights import Weights
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.download import IMAGENET, Download, fetch
 from worker.errors import SourceError
-from worker.training.teachers.download import IMAGENET, Download, fetch
 
 CONTENT = os.urandom(3_000_000)
 

@@ -1,4 +1,4 @@
-"""Weights that are fetched once from their official address, checked, and kept."""
+"""Weights and models that are fetched once from their official address, checked, and kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file on the net. `digest` is hex of the algorithm `hashing`; `max_bytes` ends a transfer that is not it."""
+    """A file on the net. `digest` is hex of the algorithm `hashing`; `max_bytes` ends a transfer that is not it.
+
+    Of a file whose publisher names no digest it is empty: then what came first is held to from there on, by a note
+    beside it. `instead` says for people what does without the file.
+    """
 
     url: str
     digest: str
     hashing: str
     max_bytes: int
+    instead: str = ""
 
     @property
     def name(self) -> str:
@@ -38,6 +43,16 @@ IMAGENET = Download(
     "cf548f46534aa3560945be4b95cd11c4",
     "md5",
     100_000_000,
+    instead="or train with --teacher builtin, which needs none",
+)
+
+# PaddleX's own address for its inference models (paddlex/inference/utils/official_models.py), which names no digest.
+STFPM = Download(
+    "https://paddle-model-ecology.bj.bcebos.com/paddlex/official_inference_model/paddle3.0.0/STFPM_infer.tar",
+    "",
+    "sha256",
+    200_000_000,
+    instead="or name a model folder of your own: `line-worker train` makes one",
 )
 
 
@@ -61,15 +76,14 @@ def fetch(
         SourceError: it cannot be reached, or what came is not the file that its digest names.
     """
     file = cache / download.name
-    if file.is_file() and _digest(file, download.hashing) == download.digest:
-        return file
     part = cache / f"{download.name}.part"
-    advice = (
-        f"fetch {download.url} on a machine with internet access and put it at {file}, "
-        f"or train with --teacher builtin, which needs none"
-    )
+    advice = f"fetch {download.url} on a machine with internet access and put it at {file}"
+    advice += f", {download.instead}" if download.instead else ""
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        wanted = download.digest or _noted(file)
+        if wanted and file.is_file() and _digest(file, download.hashing) == wanted:
+            return file
         for attempt in Retrying(
             retry=retry_if_exception_type(_Interrupted),
             stop=stop_after_attempt(_ATTEMPTS),
@@ -78,15 +92,30 @@ def fetch(
         ):
             with attempt:
                 _transfer(download, part, progress)
-        if _digest(part, download.hashing) != download.digest:
+        digest = _digest(part, download.hashing)
+        if digest != (wanted or digest):
             part.unlink()
             raise SourceError(f"{download.url}: what came is not the file wanted (its {download.hashing} differs)")
+        if not wanted:
+            _note(file).write_text(f"{digest}  {file.name}\n")
         part.replace(file)
     except _Interrupted as error:
         raise SourceError(f"{download.url} cannot be fetched: {error}; {advice}") from error
     except OSError as error:
         raise SourceError(f"{file} cannot be written: {error.strerror}; {advice}") from error
     return file
+
+
+def _note(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _noted(file: Path) -> str:
+    """The digest that was noted when the file came; that of a file that somebody put there, by its first use."""
+    note = _note(file)
+    if not note.is_file() and file.is_file():
+        note.write_text(f"{_digest(file, 'sha256')}  {file.name}\n")
+    return note.read_text().partition(" ")[0].strip() if note.is_file() else ""
 
 
 def _transfer(download: Download, part: Path, progress: Callable[[int, int], None] | None) -> None:

@@ -1,0 +1,1 @@
+"""The in-process API: PaddleX's pipeline, with batches."""
