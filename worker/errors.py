@@ -14,6 +14,7 @@ LineError
 ├── CrashLoop              workers die again and again without finishing a frame
 ├── DeliveryError          the receiver of an alert did not take it
 │   └── RefusedError       and never will take this one
+├── UrlRefused             a picture that a request names by URL is not fetched; carries the HTTP `status` of the answer
 └── FrameError             one frame cannot be inspected; carries the `reason` of its dead letter
     ├── FieldError         its fields are missing, unknown or malformed
     └── ImageError         its bytes are not an image that may be inspected
@@ -102,6 +103,20 @@ class DeliveryError(LineError):
 
 class RefusedError(DeliveryError):
     """The receiver understood this alert and will never take it: calling again cannot help."""
+
+
+class UrlRefused(LineError):
+    """A picture that a request names by its URL is not fetched; the message is for whoever made the request.
+
+    `status` is the HTTP status that they get: 422 the URL may not be fetched or what answers there is no picture's
+    host, 413 more bytes came than a frame may have, 504 it took too long.
+    """
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class FrameError(LineError):
