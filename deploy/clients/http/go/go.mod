@@ -1,0 +1,3 @@
+module line-worker-client
+
+go 1.19
