@@ -93,18 +93,30 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(server: Server, tmp_path: 
     assert fetch(download(server), tmp_path).read_bytes() == CONTENT
 
 
+def test_without_a_digest_what_came_first_is_held_to(server: Server, tmp_path: Path) -> None:
+    assert fetch(download(server, ""), tmp_path).read_bytes() == CONTENT
+    assert fetch(download(server, ""), tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None]
+    note = (tmp_path / "weights.pdparams.sha256").read_text()
+    assert note == f"{hashlib.sha256(CONTENT).hexdigest()}  weights.pdparams\n"
+
+    (tmp_path / "weights.pdparams.sha256").write_text(f"{'0' * 64}  weights.pdparams\n")
+    with pytest.raises(SourceError, match="not the file wanted"):
+        fetch(download(server, ""), tmp_path)
+
+
 def test_a_file_without_end_is_broken_off(server: Server, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="more came"):
         fetch(download(server, most=1_000_000), tmp_path)
 
 
 def test_without_a_network_it_says_what_to_put_where(tmp_path: Path) -> None:
-    away = Download("http://127.0.0.1:9/resnet18.pdparams", "00", "md5", 1000)
+    away = Download("http://127.0.0.1:9/resnet18.pdparams", "00", "md5", 1000, instead="or take another")
 
     with pytest.raises(SourceError, match="cannot be fetched") as caught:
         fetch(away, tmp_path / "cache", wait_s=0.01)
     assert str(tmp_path / "cache" / "resnet18.pdparams") in str(caught.value)
-    assert "--teacher builtin" in str(caught.value)
+    assert str(caught.value).endswith(", or take another")
 
 
 def test_a_cache_that_cannot_be_written_is_said(server: Server, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ COMMANDS = {
     "calibrate": "worker.cli.calibrate",
     "history": "worker.cli.history",
     "optimize": "worker.cli.optimize",
+    "predict": "worker.cli.predict",
+    "get-pipeline-config": "worker.cli.predict",
     "demo": "worker.cli.demo",
     "bench": "worker.cli.bench",
 }
@@ -38,7 +40,7 @@ class LazyGroup(ErrorsWithExitCodes):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -47,6 +47,13 @@ def settings_options(
     return decorate
 
 
+def option(*names: str, **attributes: Any) -> Callable[[Command], Command]:
+    """`click.option`, each of whose flags may be written with hyphens or, as PaddleX has them, with underscores."""
+    flags = [name for name in names if name.startswith("--")]
+    also = [f"--{flag[2:].replace('-', '_')}" for flag in flags if "-" in flag[2:]]
+    return click.option(*names, *also, **attributes)
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM, SIGINT and a closing terminal set; a second signal ends the process at once."""
     stop = threading.Event()

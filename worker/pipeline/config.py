@@ -132,6 +132,26 @@ def read_config(pipeline: str | Path) -> PipelineConfig:
     return parse_config(values, str(path))
 
 
+def write_template(pipeline: str, where: Path) -> Path:
+    """Write the file of a pipeline by name, to a `.yaml` file or into a folder, and return its path.
+
+    Raises:
+        SettingsError: there is no such pipeline, the file is there already, or it cannot be written.
+    """
+    if pipeline != PIPELINE:
+        raise SettingsError(f"pipeline {pipeline!r}: there is {PIPELINE}")
+    path = where if where.suffix.lower() in (".yaml", ".yml") else where / TEMPLATE.name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(TEMPLATE.read_bytes())
+    except FileExistsError as error:
+        raise SettingsError(f"{path} is there already, and may have been edited: name another place") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
 def parse_config(values: Any, where: str = "config") -> PipelineConfig:
     """The pipeline in a YAML file's content.
 

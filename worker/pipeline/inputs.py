@@ -6,12 +6,12 @@ What cannot be read is told of that one picture; the others go on.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import cv2
 import httpx
@@ -113,7 +113,7 @@ def _of_mapping(given: Mapping[Any, Any], limits: LimitSettings) -> Iterator[Sou
 
 def _of_path(path: str, limits: LimitSettings) -> Iterator[Source]:
     if _is_url(path):
-        suffix = Path(urlsplit(path).path).suffix.lower()
+        suffix = Path(re.split("[?#]", path)[0]).suffix.lower()
         yield Source(path, limits, path, problem=_no_pdf(suffix))
     elif os.path.isdir(path):  # noqa: PTH112 - PaddleX's paths are texts, and keep their form in `input_path`
         yield from _of_folder(path, limits)

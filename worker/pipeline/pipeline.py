@@ -43,6 +43,7 @@ class AnomalyDetectionPipeline:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._limits = settings.limits
         self._batch_size = settings.batch.max_batch
         self._lanes = [Lane(settings, device) for device in parse_devices(settings.devices)]

@@ -6,6 +6,7 @@ import json
 import math
 import mimetypes
 import random
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -129,7 +130,7 @@ class AnomalyResult(dict[str, Any]):
         """
         path = Path(save_path)
         if path.suffix.lower() != ".json":
-            path = path / f"{self._stem}_{_KEY}.json"
+            path = path / f"{self.stem}_{_KEY}.json"
         text = json.dumps(self.json[_KEY], indent=indent, ensure_ascii=ensure_ascii)
         return _written(path, text.encode("utf-8", "surrogateescape"))
 
@@ -150,7 +151,7 @@ class AnomalyResult(dict[str, Any]):
         if not _is_picture(path):
             suffix = Path(self._file_name).suffix
             suffix = suffix if _is_picture(Path(f"x{suffix}")) else ".png"
-            path = path / f"{self._stem}_{_KEY}{suffix}"
+            path = path / f"{self.stem}_{_KEY}{suffix}"
         if picture.mode == "P" and path.suffix.lower() not in (".png", ".bmp", ".gif", ".tif", ".tiff"):
             picture = picture.convert("RGB")
         return _saved(picture, path)
@@ -184,12 +185,13 @@ class AnomalyResult(dict[str, Any]):
         """The input's own file name; for an array one that no other has, the same for all that is saved of it."""
         given = self["input_path"]
         if given is not None:
-            return Path(given.partition("?")[0]).name or "input"
+            return Path(re.split("[?#]", given)[0] if "://" in given else given).name or "input"
         self._name = self._name or f"{int(time.time())}_{random.randint(1000, 9999)}"
         return self._name
 
     @property
-    def _stem(self) -> str:
+    def stem(self) -> str:
+        """What its files in a folder are called, before `_res`: the input's name, and the page of a TIFF."""
         stem = Path(self._file_name).stem
         return stem if self["page_index"] is None else f"{stem}_{self['page_index']}"
 
