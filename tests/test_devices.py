@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.devices import KINDS, VISIBLE_DEVICES, Device, check_cores, child_environment, parse_devices
+from worker.devices import (
+    KINDS,
+    VISIBLE_DEVICES,
+    Device,
+    check_cores,
+    child_environment,
+    index_here,
+    parse_devices,
+    set_flags,
+)
 from worker.errors import DeviceError
 
 cpu_devices = st.builds(
@@ -31,6 +40,14 @@ other_devices = st.builds(Device, st.sampled_from([kind for kind in KINDS if kin
         ("gpu:0,1", [Device("gpu", 0), Device("gpu", 1)]),
         ("gpu", [Device("gpu", 0)]),
         ("npu:7", [Device("npu", 7)]),
+        ("xpu:0", [Device("xpu", 0)]),
+        ("mlu:0", [Device("mlu", 0)]),
+        ("dcu:0,1", [Device("dcu", 0), Device("dcu", 1)]),
+        ("gcu", [Device("gcu", 0)]),
+        ("iluvatar_gpu:2", [Device("iluvatar_gpu", 2)]),
+        ("iluvatar_gpu", [Device("iluvatar_gpu", 0)]),
+        ("metax_gpu:0,1", [Device("metax_gpu", 0), Device("metax_gpu", 1)]),
+        ("Metax_GPU : 3", [Device("metax_gpu", 3)]),
         (" GPU:0 , cpu:2 ", [Device("gpu", 0), Device("cpu", cores=(2,))]),
     ],
 )
@@ -49,6 +66,9 @@ def test_the_grammar_of_device_strings(text: str, devices: list[Device]) -> None
         ("cpu:a", "not understood"),
         ("cpu:-1", "not understood"),
         ("gpu:0;1", "not understood"),
+        ("_gpu:0", "not understood"),
+        ("metax__gpu:0", "not understood"),
+        ("metax:0", "kind must be one of cpu, gpu"),
         ("0", "kind must be one of cpu, gpu"),
         ("tpu:0", "kind must be one of cpu, gpu"),
         ("cpu:3-1", "backwards"),
@@ -98,8 +118,48 @@ def test_cores_of_this_machine_are_accepted() -> None:
 def test_a_worker_sees_its_own_device_and_no_other() -> None:
     environment = child_environment(Device("gpu", 1), {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "0,1,2"})
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
-    assert {environment[name] for kind, name in VISIBLE_DEVICES.items() if kind != "gpu"} == {"-1"}
+    assert {environment[name] for name in VISIBLE_DEVICES.values() if name != "CUDA_VISIBLE_DEVICES"} == {"-1"}
     assert environment["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"cpu"}))
+def test_a_worker_of_any_kind_counts_its_device_as_the_first(kind: str) -> None:
+    environment = child_environment(Device(kind, 3), {"CUDA_VISIBLE_DEVICES": "5"})
+    assert environment[VISIBLE_DEVICES[kind]] == "3"
+    assert index_here(Device(kind, 3), environment) == 0
+    shown = {name for name in VISIBLE_DEVICES.values() if environment.get(name) not in (None, "-1")}
+    assert shown == {VISIBLE_DEVICES[kind]}
+    # HIP, MACA and XRE heed CUDA's variable too: there a -1 could hide what their own one shows.
+    assert ("CUDA_VISIBLE_DEVICES" in environment) == (kind not in ("dcu", "metax_gpu", "xpu"))
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "index"),
+    [
+        ("gpu:1", {}, 1),
+        ("gpu:1", {"CUDA_VISIBLE_DEVICES": "1"}, 0),
+        ("gpu:1", {"CUDA_VISIBLE_DEVICES": "0,1"}, 1),
+        ("gpu:0", {"CUDA_VISIBLE_DEVICES": "1"}, 0),
+        ("gpu:0", {"CUDA_VISIBLE_DEVICES": "0"}, 0),
+        ("gpu:11", {"CUDA_VISIBLE_DEVICES": "1"}, 11),
+        ("npu:2", {"CUDA_VISIBLE_DEVICES": "2"}, 2),
+        ("dcu:2", {"CUDA_VISIBLE_DEVICES": "2"}, 0),
+        ("dcu:2", {"HIP_VISIBLE_DEVICES": "1,2,3", "CUDA_VISIBLE_DEVICES": "2"}, 2),
+        ("iluvatar_gpu:1", {"CUDA_VISIBLE_DEVICES": "1"}, 0),
+    ],
+)
+def test_frameworks_count_the_devices_that_a_process_sees(text: str, environment: dict[str, str], index: int) -> None:
+    assert index_here(parse_devices(text)[0], environment) == index
+
+
+def test_a_worker_has_what_its_kind_wants_set_before_paddle_is_loaded() -> None:
+    environment = child_environment(Device("npu"), {"FLAGS_allocator_strategy": "naive_best_fit"})
+    assert environment["FLAGS_npu_jit_compile"] == "0"
+    assert environment["FLAGS_allocator_strategy"] == "naive_best_fit"  # whoever sets it otherwise has a reason
+    assert not any(name.startswith("FLAGS_") for name in child_environment(Device("cpu"), {}))
+    program: dict[str, str] = {}
+    set_flags(Device("xpu"), program)
+    assert program == dict(KINDS["xpu"].flags)
 
 
 def test_a_cpu_worker_sees_no_accelerator_and_has_a_thread_for_each_of_its_cores() -> None:

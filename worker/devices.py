@@ -8,22 +8,100 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 
 from worker.errors import DeviceError
 
-KINDS = ("cpu", "gpu", "npu", "xpu", "mlu", "dcu", "gcu")
-_ENTRY = re.compile(r"(?:(?P<kind>[a-z]+)(?::(?=\d)|$))?(?:(?P<first>\d{1,4})(?:-(?P<last>\d{1,4}))?)?")
+_INDEX = "https://www.paddlepaddle.org.cn/packages/stable/"
 
-# Which environment variable hides all other devices of a kind from the framework.
-VISIBLE_DEVICES = {
-    "gpu": "CUDA_VISIBLE_DEVICES",
-    "dcu": "HIP_VISIBLE_DEVICES",
-    "npu": "ASCEND_RT_VISIBLE_DEVICES",
-    "xpu": "XPU_VISIBLE_DEVICES",
-    "mlu": "MLU_VISIBLE_DEVICES",
-    "gcu": "TOPS_VISIBLE_DEVICES",
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is particular to a kind of device, as PaddleX has it.
+
+    `visible` is the environment variable that hides all other devices of the kind, and `instead` those that its driver
+    heeds where that is not set. Paddle Inference has a `call` of its own for some kinds; others are a `plugin` that has
+    registered their names. `package` is what runs the kind, from the folder `index` of Paddle's own package index; one
+    that is no plug-in takes paddlepaddle's place. `flags` are environment variables that paddle reads when loaded.
+    """
+
+    visible: str = ""
+    instead: tuple[str, ...] = ()
+    call: str = "plugin"
+    package: str = "paddlepaddle"
+    index: str = "cpu"
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def install(self) -> str:
+        """The command that installs what runs this kind."""
+        command = f"pip install {self.package} -i {_INDEX}{self.index}/"
+        return command if self.call == "plugin" else f"pip uninstall -y paddlepaddle; {command}"
+
+
+# The names of packages are from the installation guides of Paddle, which also say what drivers and images they need.
+KINDS: Mapping[str, Kind] = {
+    "cpu": Kind(call="cpu"),
+    "gpu": Kind("CUDA_VISIBLE_DEVICES", call="gpu", package="paddlepaddle-gpu", index="cu126"),
+    "npu": Kind(
+        "ASCEND_RT_VISIBLE_DEVICES",
+        package="paddle-custom-npu",
+        index="npu",
+        flags={
+            "FLAGS_npu_jit_compile": "0",
+            "FLAGS_use_stride_kernel": "0",
+            "FLAGS_allocator_strategy": "auto_growth",
+            "CUSTOM_DEVICE_BLACK_LIST": "pad3d,pad3d_grad,set_value,set_value_with_tensor",
+            "FLAGS_npu_scale_aclnn": "True",
+            "FLAGS_npu_split_aclnn": "True",
+        },
+    ),
+    "xpu": Kind(
+        "XPU_VISIBLE_DEVICES",
+        instead=("CUDA_VISIBLE_DEVICES",),
+        call="xpu",
+        package="paddlepaddle-xpu",
+        index="xpu-p800",
+        flags={
+            "BKCL_FORCE_SYNC": "1",
+            "BKCL_TIMEOUT": "1800",
+            "FLAGS_use_stride_kernel": "0",
+            "XPU_BLACK_LIST": "pad3d",
+            "XPU_PADDLE_CONV_FLOAT": "1",
+        },
+    ),
+    "mlu": Kind(
+        "MLU_VISIBLE_DEVICES",
+        package="paddle-custom-mlu",
+        index="mlu",
+        flags={"FLAGS_use_stride_kernel": "0", "FLAGS_use_stream_safe_cuda_allocator": "0"},
+    ),
+    "dcu": Kind(
+        "HIP_VISIBLE_DEVICES",
+        instead=("CUDA_VISIBLE_DEVICES",),
+        call="gpu",
+        package="paddlepaddle-dcu",
+        index="dcu",
+        flags={"FLAGS_conv_workspace_size_limit": "2000"},
+    ),
+    "gcu": Kind(
+        "TOPS_VISIBLE_DEVICES", package="paddle-custom-gcu", index="gcu", flags={"FLAGS_use_stride_kernel": "0"}
+    ),
+    "iluvatar_gpu": Kind("CUDA_VISIBLE_DEVICES", package="paddle-iluvatar-gpu", index="ixuca"),
+    "metax_gpu": Kind(
+        "MACA_VISIBLE_DEVICES",
+        instead=("CUDA_VISIBLE_DEVICES",),
+        package="paddle-metax-gpu",
+        index="maca",
+        flags={"FLAGS_use_stride_kernel": "1"},
+    ),
 }
+
+VISIBLE_DEVICES = {name: kind.visible for name, kind in KINDS.items() if kind.visible}
+"""Which environment variable hides all other devices of a kind from the framework."""
+
+_ENTRY = re.compile(r"(?:(?P<kind>[a-z]+(?:_[a-z]+)*)(?::(?=\d)|$))?(?:(?P<first>\d{1,4})(?:-(?P<last>\d{1,4}))?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +200,28 @@ def child_environment(device: Device, base: dict[str, str]) -> dict[str, str]:
         environment[name] = count
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE_BUFFER_BYTES))
     environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(_KEPT_BYTES))
-    for kind, variable in VISIBLE_DEVICES.items():
-        environment[variable] = str(device.index) if kind == device.kind else "-1"
+    kind = KINDS[device.kind]
+    environment |= dict.fromkeys(VISIBLE_DEVICES.values(), "-1")
+    for variable in kind.instead:  # to some drivers a -1 in one of two variables hides what the other one shows
+        environment.pop(variable, None)
+    if kind.visible:
+        environment[kind.visible] = str(device.index)
+    set_flags(device, environment)
     return environment
+
+
+def set_flags(device: Device, environment: MutableMapping[str, str]) -> None:
+    """Set what the device's kind wants to be set before paddle is loaded, and nobody has set otherwise."""
+    for name, value in KINDS[device.kind].flags.items():
+        environment.setdefault(name, value)
+
+
+def index_here(device: Device, environment: Mapping[str, str]) -> int:
+    """An accelerator's number among those that a process with this environment sees: frameworks count only these.
+
+    A worker sees one device, by its `child_environment`: number 0, whichever it is. In a process that sees several, or
+    all, the device's index is its number.
+    """
+    kind = KINDS[device.kind]
+    seen = next((environment[name] for name in (kind.visible, *kind.instead) if name in environment), "")
+    return 0 if seen.strip() == str(device.index) else device.index

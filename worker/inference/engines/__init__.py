@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device
+from worker.devices import Device, set_flags
 from worker.errors import SettingsError
 from worker.inference.bundle import Bundle
 from worker.types import Image
@@ -88,6 +89,7 @@ def open_engine(variant: Variant, bundle: Bundle, device: Device) -> Engine:
     if variant.precision not in _precisions(variant.engine, device):
         raise SettingsError(f"{variant} is not to be had on {device}; {_offer(device)}")
     if variant.engine == "paddle":
+        set_flags(device, os.environ)  # for a program that opens it in its own process; a worker has them already
         from worker.inference.engines.paddle import PaddleEngine
 
         return PaddleEngine(bundle, device, variant.precision)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device, threads
+from worker.devices import Device, index_here, threads
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
 from worker.inference.engines.common import Synchronous, checked_maps
@@ -58,9 +59,9 @@ class OnnxruntimeEngine(Synchronous):
 def _providers(device: Device, precision: str) -> list[Any]:
     if device.kind == "cpu":
         return ["CPUExecutionProvider"]
-    there = onnxruntime.get_available_providers()
+    there, place = onnxruntime.get_available_providers(), {"device_id": index_here(device, os.environ)}
     if "TensorrtExecutionProvider" in there:
-        return [("TensorrtExecutionProvider", {"device_id": 0, "trt_fp16_enable": precision == "fp16"})]
+        return [("TensorrtExecutionProvider", place | {"trt_fp16_enable": precision == "fp16"})]
     if "CUDAExecutionProvider" in there and precision != "fp16":
-        return [("CUDAExecutionProvider", {"device_id": 0})]
+        return [("CUDAExecutionProvider", place)]
     raise DeviceError(f"device {device}: the installed ONNX Runtime has no {precision} there; install onnxruntime-gpu")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device, threads
+from worker.devices import KINDS, Device, index_here, threads
 from worker.errors import BundleError, DeviceError, EngineError
 from worker.inference.bundle import Bundle
 from worker.inference.engines.common import Synchronous, checked_maps
@@ -92,45 +93,92 @@ def _config(bundle: Bundle, device: Device, precision: str) -> paddle.inference.
     if bundle.graph.suffix == ".json":
         config.enable_new_ir()
         config.enable_new_executor()
-    if device.kind == "cpu":
-        config.disable_gpu()
-        config.set_cpu_math_library_num_threads(threads(device))
-        config.enable_mkldnn()
-        config.set_mkldnn_cache_capacity(len(_CALL_SIZES))
-        if precision == "bf16":
-            config.enable_mkldnn_bfloat16()
-    elif device.kind in ("gpu", "dcu"):
-        kinds = paddle.inference.PrecisionType
-        half = kinds.Half if precision == "fp16" else kinds.Float32
-        config.enable_use_gpu(_GPU_MEMORY_MB, 0, half)  # the only one that this process can see
-    elif device.kind == "xpu":
-        config.enable_xpu()
-        config.set_xpu_device_id(0)
-    else:
-        config.enable_custom_device(device.kind, 0)
+    _CALLS[KINDS[device.kind].call](config, device, precision)
+    for name in _WITHOUT_PASSES.get(device.kind, ()):
+        config.delete_pass(name)
     return config
 
 
+def _use_cpu(config: paddle.inference.Config, device: Device, precision: str) -> None:
+    config.disable_gpu()
+    config.set_cpu_math_library_num_threads(threads(device))
+    config.enable_mkldnn()
+    config.set_mkldnn_cache_capacity(len(_CALL_SIZES))
+    if precision == "bf16":
+        config.enable_mkldnn_bfloat16()
+
+
+def _use_gpu(config: paddle.inference.Config, device: Device, precision: str) -> None:
+    kinds = paddle.inference.PrecisionType
+    half = kinds.Half if precision == "fp16" else kinds.Float32
+    config.exp_disable_mixed_precision_ops({"feed", "fetch"})  # what goes in and comes out stays float32
+    config.enable_use_gpu(_GPU_MEMORY_MB, index_here(device, os.environ), half)
+
+
+def _use_xpu(config: paddle.inference.Config, device: Device, _precision: str) -> None:
+    config.enable_xpu()
+    config.set_xpu_device_id(index_here(device, os.environ))
+
+
+def _use_plugin(config: paddle.inference.Config, device: Device, _precision: str) -> None:
+    if prepare := _PREPARED_BY.get(device.kind):
+        import_module(prepare).setUp()
+    config.enable_custom_device(device.kind, index_here(device, os.environ))
+
+
+_CALLS: dict[str, Callable[[paddle.inference.Config, Device, str], None]] = {
+    "cpu": _use_cpu,
+    "gpu": _use_gpu,
+    "xpu": _use_xpu,
+    "plugin": _use_plugin,
+}
+# What PaddleX does besides: passes over the graph that go wrong on a kind, and a module whose `setUp` a plug-in wants.
+_WITHOUT_PASSES = {
+    "dcu": ("conv2d_add_act_fuse_pass", "conv2d_add_fuse_pass"),
+    "xpu": ("conv2d_bn_xpu_fuse_pass", "transfer_layout_pass"),
+}
+_PREPARED_BY = {"gcu": "paddle_custom_device.gcu.passes"}
+
+
 def check_device(device: Device) -> None:
-    """Refuse what this paddle was not built for, with the package that is."""
-    if device.kind == "cpu":
+    """Refuse what this paddle was not built for, naming the package that is, and what this machine has not.
+
+    Without this paddle would end the process for some kinds, and compute on the CPU for others.
+
+    Raises:
+        DeviceError: it is not to be had here.
+    """
+    kind = KINDS[device.kind]
+    if kind.call == "cpu":
         return
-    if device.kind in ("gpu", "dcu"):
-        built = paddle.is_compiled_with_rocm() if device.kind == "dcu" else paddle.is_compiled_with_cuda()
-        count = paddle.device.cuda.device_count() if built else 0
-    elif device.kind == "xpu":
-        built = paddle.is_compiled_with_xpu()
-        count = paddle.device.xpu.device_count() if built else 0
-    else:
-        built = device.kind in paddle.device.get_all_custom_device_type()
-        count = 1
-    if not built:
-        package = {"gpu": "paddlepaddle-gpu", "xpu": "paddlepaddle-xpu", "dcu": "paddlepaddle-dcu"}.get(
-            device.kind, f"paddle-custom-{device.kind}"
+    if not _is_built_for(device.kind):
+        lacking = "has no plug-in for it" if kind.call == "plugin" else "was not built for it"
+        raise DeviceError(f"device {device}: the installed paddlepaddle {lacking}; {kind.install}")
+    count, index = _count(device.kind), index_here(device, os.environ)
+    if index >= count:
+        raise DeviceError(
+            f"device {device}: this process sees {count} of its kind; look at the driver and {kind.visible}"
         )
-        raise DeviceError(f"device {device}: the installed paddlepaddle was not built for it; install {package}")
-    if count < 1:
-        raise DeviceError(f"device {device}: this machine has no such device, or its driver does not see it")
+
+
+def _is_built_for(kind: str) -> bool:
+    """Paddle's own answer."""
+    if kind == "dcu":
+        return bool(paddle.is_compiled_with_rocm())
+    builds = {"gpu": paddle.is_compiled_with_cuda, "xpu": paddle.is_compiled_with_xpu}
+    call = KINDS[kind].call
+    return bool(builds[call]()) if call in builds else kind in paddle.device.get_all_custom_device_type()
+
+
+def _count(kind: str) -> int:
+    """How many this process sees."""
+    call = KINDS[kind].call
+    if call == "gpu":
+        return int(paddle.device.cuda.device_count())
+    if call == "xpu":
+        return int(paddle.device.xpu.device_count())
+    # Each is `npu:0`, or `npu` where it is the only one.
+    return [name.partition(":")[0] for name in paddle.device.get_available_custom_device()].count(kind)
 
 
 def _check_precision(device: Device, precision: str) -> None:

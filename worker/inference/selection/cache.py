@@ -24,7 +24,7 @@ from pathlib import Path
 import structlog
 
 from worker import __version__
-from worker.devices import Device, threads
+from worker.devices import KINDS, Device, threads
 from worker.errors import BundleError
 from worker.inference.bundle import ONNX, Bundle, sha256
 from worker.inference.conversion import can_convert, convert
@@ -160,7 +160,7 @@ def _key(bundle: Bundle, device: Device, max_batch: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-_PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "openvino", "onnxruntime", "onnxruntime-gpu")
+_PACKAGES = (*(kind.package for kind in KINDS.values()), "openvino", "onnxruntime", "onnxruntime-gpu")
 
 
 def _processor() -> str:
