@@ -126,9 +126,12 @@ class Saver:
 def _opened(pipeline: str, options: dict[str, Any]) -> AnomalyDetectionPipeline:
     from rich.console import Console
 
+    from worker import logs
     from worker.cli.bars import progress_bars
     from worker.pipeline import create_pipeline
+    from worker.settings import load
 
+    logs.configure(load()[0].log, process="predict")
     with progress_bars(Console(stderr=True)) as bars:
         fetching = bars.add_task("fetching the model", total=None, visible=False)
 
