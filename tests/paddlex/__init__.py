@@ -1,0 +1,1 @@
+"""Checks against PaddleX itself, in an environment of its own; see tests/paddlex/environment.sh."""
