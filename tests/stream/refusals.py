@@ -97,7 +97,7 @@ REFUSED: dict[str, Commands] = {
         *PURGE, *INFO, ("XADD", RESULTS, *ENTRY), ("XADD", DEAD, *ENTRY), ("SET", HOLD, "1"), ("XDEL", RESULTS, "1-1"),
     ],
     "gateway": [
-        *TAKE, *SEE, *DELETE, *CONSUMERS, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_DEAD, *SETTLE, *PURGE, *LOAD,
+        *TAKE, *SEE, *DELETE, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_DEAD, *SETTLE, *PURGE, *LOAD,
         *NAMES, *INFO,
     ],
     "viewer": [

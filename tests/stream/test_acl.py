@@ -26,6 +26,8 @@ from worker.stream.frozen import FrozenCameras, Shown
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import Ledger, read_ledger
 from worker.stream.publish import FramePublisher, Published
+from worker.stream.replies import DeadReply, Replies
+from worker.stream.seen import LineSeen, look_at_line
 from worker.stream.tail import Tail, last_entries
 from worker.types import Alert, AlertKind, AlertState, Frame, Severity
 
@@ -175,10 +177,17 @@ def test_a_worker_takes_frames_ends_them_and_leaves(server: GuardedRedis) -> Non
     assert consumer_count(connect(server.settings("worker")), KEYS) == 1
     assert books(server, "worker").difference == 0
     assert eviction_policy(connect(server.settings("worker"))) == "noeviction"
-    # And the gateway finds the replies
-    gateway = server.client("gateway")
-    assert len(gateway.execute_command("XRANGE", KEYS.reply("t1"), "-", "+")) == 1
-    assert gateway.execute_command("XREAD", "STREAMS", KEYS.reply("t2"), "0")
+    # And the gateway sees who works, finds the replies and takes them off
+    gateway = connect(server.settings("gateway"))
+    assert look_at_line(gateway, KEYS, within_s=10.0) == LineSeen(workers=1, model="")
+    replies = {token: Replies(gateway, KEYS, token) for token in ("t1", "t2")}
+    assert [one.frame for one in replies["t1"].read(block_ms=1)] == [ids[0]]
+    assert replies["t1"].read(block_ms=1) == []
+    (told,) = replies["t2"].read(block_ms=1)
+    assert isinstance(told, DeadReply)
+    replies["t2"].delete_read()
+    admin = server.admin
+    assert [admin.execute_command("XLEN", KEYS.reply(token)) for token in ("t1", "t2")] == [0, 0]
 
 
 def test_a_worker_heals_what_was_flushed_and_ids_ahead_of_the_clock(server: GuardedRedis) -> None:
