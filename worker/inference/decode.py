@@ -40,18 +40,31 @@ def decode(frame: Frame, limits: LimitSettings) -> Image:
         _check_size(frame.width, frame.height, limits)
         return _decode_raw(frame)
     _check_kind(frame)
-    header = read_header(frame.data, frame.encoding)
-    _check_size(header.width, header.height, limits)
-    if not header.whole:
-        raise ImageError("truncated", f"the {frame.encoding} ends early, after {len(frame.data)} bytes")
-    if header.scans > limits.max_scans:
-        raise ImageError("too_large", f"{header.scans} scans; limits.max_scans is {limits.max_scans}")
+    header = checked_header(frame.data, frame.encoding, limits)
     if frame.encoding is Encoding.JPEG and limits.refuse_damaged:
         image = _turned(_decode_jpeg(frame.data), header.orientation)
     else:
         image = _decode_by_opencv(frame)
     _check_shape(image, header)
     return image
+
+
+def checked_header(data: bytes, encoding: Encoding, limits: LimitSettings) -> Header:
+    """The header of a compressed image that is worth decoding; no pixel of it is looked at.
+
+    Args:
+        data: begins as images of this `encoding` do.
+
+    Raises:
+        ImageError: `too_large`, `too_small`, `not_an_image`, `truncated`, `unsupported`.
+    """
+    header = read_header(data, encoding)
+    _check_size(header.width, header.height, limits)
+    if not header.whole:
+        raise ImageError("truncated", f"the {encoding} ends early, after {len(data)} bytes")
+    if header.scans > limits.max_scans:
+        raise ImageError("too_large", f"{header.scans} scans; limits.max_scans is {limits.max_scans}")
+    return header
 
 
 def _check_size(width: int, height: int, limits: LimitSettings) -> None:
