@@ -125,6 +125,10 @@ class Line:
             raise LineError(f"a worker chose {chosen}, not {chosen_alone} as the engine alone: name one of them")
         return {"ready": round(ready_s, 2), "first_verdict": round((entry_time_ns(first[0].id) - began_ns) / 1e9, 2)}
 
+    def run_beside(self, *arguments: str) -> None:
+        """Start another command on the line, as in `serve`."""
+        self._commands.start(arguments[0], *arguments)
+
     def measure(self, shape: str, seconds: float, engine_fps: float, fps: float = 0.0) -> Flow:
         """Have the camera publish at a rate (0: as fast as the queue takes them), and look for so many seconds.
 
