@@ -155,6 +155,17 @@ def test_an_expected_camera_that_never_gave_anything_is_silent_too() -> None:
     assert states(check_forgotten("c1", state, at(0) + 60 * NS, AlertSettings()) or []) == [CLEARED]
 
 
+def test_a_camera_on_demand_may_be_silent_unless_it_is_expected() -> None:
+    watched, expected = AlertSettings(camera_silent_s=30), AlertSettings(camera_silent_s=30, cameras="c1")
+    state, _ = feed([OK], watched)
+    late = at(0) + 40 * NS
+    assert check_silence("c1", state, late, 0, watched, on_demand=True)[1] == []
+    assert states(check_silence("c1", state, late, 0, expected, on_demand=True)[1]) == [RAISED]
+    # One that is open when the camera becomes one on demand is cleared.
+    silent, _ = check_silence("c1", state, late, 0, watched)
+    assert states(check_silence("c1", silent, late, 0, watched, on_demand=True)[1]) == [CLEARED]
+
+
 def test_silence_is_not_looked_for_where_it_is_off_or_nothing_was_seen() -> None:
     off = AlertSettings(camera_silent_s=0)
     assert check_silence("c1", feed([OK], off)[0], at(10**6), 0, off)[1] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import models
@@ -64,6 +65,15 @@ def test_a_frozen_camera_is_invalid_until_it_lives_again(redis_url: str, client:
     assert verdicts == [False] * 3 + [True] * 9 + [False] * 3
     assert results[ids[5]].reason == "frozen: 4 or more frames in a row with the very same pixels"
     assert sum(device.sizes) == 6
+
+
+def test_a_camera_on_demand_may_show_a_picture_again(redis_url: str, client: Client, tmp_path: Path) -> None:
+    publisher = FramePublisher(settings_for(redis_url))
+    frames = [replace(raw(PART), camera=camera) for camera in ("http", "c1") for _ in range(6)]
+    ids = [publisher.publish(frame).id for frame in frames]
+    with working(redis_url, tmp_path, FaultyDevice(lambda maps: maps), **ALL):
+        results = wait_until_done(client)
+    assert [results[one].verdict is Verdict.INVALID for one in ids] == [False] * 6 + [False] * 3 + [True] * 3
 
 
 def test_each_check_can_be_switched_off(redis_url: str, client: Client, tmp_path: Path) -> None:
