@@ -93,10 +93,10 @@ json ask(const std::string& url, const std::string& image) {
         if (CURLcode code = curl_easy_perform(curl.get())) throw std::runtime_error(curl_easy_strerror(code));
         long status = 0;
         curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-        if ((status != 429 && status != 503) || attempt == tries) return read_answer(status, text);
-        curl_off_t after = 0;  // the line is full, or not ready yet; 0: it did not say for how long
+        curl_off_t after = 0;  // the line is full, or not ready yet; 0: it is not worth another try
         curl_easy_getinfo(curl.get(), CURLINFO_RETRY_AFTER, &after);
-        std::this_thread::sleep_for(std::chrono::seconds(std::min(after ? after : 1, longest_wait_s)));
+        if (!after || attempt == tries) return read_answer(status, text);
+        std::this_thread::sleep_for(std::chrono::seconds(std::min(after, longest_wait_s)));
     }
 }
 

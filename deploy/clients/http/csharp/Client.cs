@@ -30,12 +30,10 @@ static class Client
                 if (!string.IsNullOrEmpty(key)) request.Headers.Add("X-API-Key", key);
                 using (HttpResponseMessage response = await Http.SendAsync(request))
                 {
-                    int status = (int)response.StatusCode;
-                    if ((status != 429 && status != 503) || attempt == Tries)
-                        return Read(status, await response.Content.ReadAsStringAsync());
-                    // The line is full, or not ready yet.
-                    TimeSpan after = response.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(1);
-                    await Task.Delay(after < LongestWait ? after : LongestWait);
+                    TimeSpan? after = response.Headers.RetryAfter?.Delta; // the line is full, or not ready yet
+                    if (after == null || attempt == Tries)
+                        return Read((int)response.StatusCode, await response.Content.ReadAsStringAsync());
+                    await Task.Delay(after < LongestWait ? after.Value : LongestWait);
                 }
             }
         }

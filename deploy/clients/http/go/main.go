@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	tries       = 5
-	longestWait = 30 * time.Second
+	tries        = 5
+	longestWaitS = 30
 )
 
 type answer struct {
@@ -60,25 +60,15 @@ func ask(url string, image []byte) (*result, error) {
 		if err != nil {
 			return nil, err
 		}
-		full := response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable
-		if full && attempt < tries {
-			time.Sleep(retryAfter(response))
-			continue
+		after, err := strconv.Atoi(response.Header.Get("Retry-After")) // the line is full, or not ready yet
+		if err != nil || attempt == tries {
+			return read(response.StatusCode, text)
 		}
-		return read(response.StatusCode, text)
+		if after > longestWaitS {
+			after = longestWaitS
+		}
+		time.Sleep(time.Duration(after) * time.Second)
 	}
-}
-
-// retryAfter is how long the service asks to be left alone: the line is full, or not ready yet.
-func retryAfter(response *http.Response) time.Duration {
-	wait := time.Second
-	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds >= 0 {
-		wait = time.Duration(seconds) * time.Second
-	}
-	if wait > longestWait {
-		return longestWait
-	}
-	return wait
 }
 
 func read(status int, text []byte) (*result, error) {

@@ -44,18 +44,12 @@ public class Client {
                 .build();
         for (int attempt = 1; ; attempt++) {
             var response = client.send(request.build(), BodyHandlers.ofString());
-            boolean full = response.statusCode() == 429 || response.statusCode() == 503;
-            if (!full || attempt == TRIES) {
+            var after = response.headers().firstValue("Retry-After").orElse(""); // the line is full, or not ready yet
+            if (!after.matches("\\d{1,9}") || attempt == TRIES) {
                 return read(response);
             }
-            Thread.sleep(1000L * Math.min(retryAfter(response), LONGEST_WAIT_S));
+            Thread.sleep(1000L * Math.min(Integer.parseInt(after), LONGEST_WAIT_S));
         }
-    }
-
-    /** For how many seconds the service asks to be left alone: the line is full, or not ready yet. */
-    static int retryAfter(HttpResponse<String> response) {
-        var after = response.headers().firstValue("Retry-After").orElse("");
-        return after.matches("\\d{1,6}") ? Integer.parseInt(after) : 1;
     }
 
     static Result read(HttpResponse<String> response) throws IOException {

@@ -18,10 +18,10 @@ async function ask(url, image) {
   let response;
   for (let attempt = 1; ; attempt++) {
     response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(60_000) });
-    if (![429, 503].includes(response.status) || attempt === TRIES) break;
-    await response.arrayBuffer(); // read to its end, so that the connection is used again
     const after = Number.parseInt(response.headers.get('Retry-After') ?? '', 10); // the line is full, or not ready yet
-    await sleep(1000 * Math.min(Number.isNaN(after) ? 1 : after, LONGEST_WAIT_S));
+    if (Number.isNaN(after) || attempt === TRIES) break;
+    await response.arrayBuffer(); // read to its end, so that the connection is used again
+    await sleep(1000 * Math.min(after, LONGEST_WAIT_S));
   }
 
   const text = await response.text();

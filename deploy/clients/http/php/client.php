@@ -17,7 +17,6 @@ function ask(string $url, string $image): array
     if ($key = getenv('LINE_API_KEY')) {
         $headers[] = "X-API-Key: $key";
     }
-    $after = null;
     $curl = curl_init($url);
     curl_setopt_array($curl, [
         CURLOPT_POST => true,
@@ -33,16 +32,17 @@ function ask(string $url, string $image): array
         },
     ]);
     for ($attempt = 1; ; $attempt++) {
+        $after = null;
         $body = curl_exec($curl);
         if ($body === false) {
             throw new RuntimeException(curl_error($curl));
         }
-        $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
-        if (!in_array($status, [429, 503], true) || $attempt === TRIES) {
+        if ($after === null || $attempt === TRIES) {
             break;
         }
-        sleep(min($after ?? 1, LONGEST_WAIT_S)); // the line is full, or not ready yet
+        sleep(min($after, LONGEST_WAIT_S)); // the line is full, or not ready yet
     }
+    $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
     $answer = json_decode($body, true) ?? []; // not from the service: a proxy, another program
     if ($status !== 200 || ($answer['errorCode'] ?? null) !== 0) {
         throw new RuntimeException("$status: " . ($answer['errorMsg'] ?? substr($body, 0, 200)));

@@ -22,10 +22,10 @@ def ask(url: str, image: bytes) -> dict:
     request = {"image": base64.b64encode(image).decode(), "visualize": True}
     for attempt in range(1, TRIES + 1):
         response = httpx.post(url, json=request, headers={"X-API-Key": key} if key else {}, timeout=60)
-        if response.status_code not in (429, 503) or attempt == TRIES:
-            break
         after = response.headers.get("Retry-After", "")  # the line is full, or not ready yet
-        time.sleep(min(int(after) if after.isdecimal() else 1, LONGEST_WAIT_S))
+        if not after.isdecimal() or attempt == TRIES:
+            break
+        time.sleep(min(int(after), LONGEST_WAIT_S))
     try:
         answer = response.json()
     except ValueError:  # not from the service: a proxy, another program

@@ -18,13 +18,13 @@ const BLOCK_MS = 5_000;
 const ENCODINGS = { '.png': 'png', '.webp': 'webp', '.bmp': 'bmp' };
 
 /** A connection that notices a silent network, and tries nothing twice: a frame sent twice is two frames. */
-function connect() {
+function connect(reconnectMs) {
   const redis = new Redis(process.env.LINE_REDIS__URL ?? 'redis://127.0.0.1:6379/0', {
     connectTimeout: 5_000,
     socketTimeout: 3 * BLOCK_MS, // longer than a blocked read
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    retryStrategy: () => 1_000,
+    retryStrategy: () => reconnectMs, // null: give up
   });
   redis.on('error', (error) => console.error(`no Redis: ${error.message || error.code}`));
   return redis;
@@ -127,7 +127,7 @@ const { positionals, values } = parseArgs({
   },
 });
 const [command, file] = positionals;
-const redis = connect();
+const redis = connect(command === 'publish' ? null : 1_000);
 try {
   if (command === 'publish' && file) await publish(redis, file, values.camera);
   else if (command === 'results') await results(redis, values['label-maps']);
