@@ -35,7 +35,7 @@ def convert(folder: Path, output: Path) -> None:
     """
     if not can_convert():
         raise SettingsError("converting takes paddle2onnx: pip install 'line-worker[export]'")
-    _in_process("worker.inference.conversion.stfpm", {"folder": str(folder), "output": str(output)}, folder)
+    convert_in_own_process("worker.inference.conversion.stfpm", {"folder": str(folder), "output": str(output)}, folder)
 
 
 def quantise(graph: Path, frames: Path, output: Path) -> None:
@@ -52,10 +52,15 @@ def quantise(graph: Path, frames: Path, output: Path) -> None:
     if not can_quantise():
         raise SettingsError("int8 takes onnxruntime and paddle2onnx: pip install 'line-worker[export,onnxruntime]'")
     order = {"graph": str(graph), "frames": str(frames), "output": str(output)}
-    _in_process("worker.inference.conversion.int8", order, graph)
+    convert_in_own_process("worker.inference.conversion.int8", order, graph)
 
 
-def _in_process(module: str, order: Mapping[str, str], what: Path) -> None:
+def convert_in_own_process(module: str, order: Mapping[str, object], what: Path) -> None:
+    """Run a converter, a module that takes `order`, on the model or graph `what`.
+
+    Raises:
+        BundleError: it failed; says how.
+    """
     try:
         done = run_in_own_process(module, order, _TIMEOUT_S)
     except subprocess.TimeoutExpired as error:

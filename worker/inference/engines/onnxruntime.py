@@ -19,6 +19,8 @@ try:
 except ImportError as error:
     raise DeviceError(f"ONNX Runtime cannot be loaded: {error}; pip install 'line-worker[onnxruntime]'") from error
 
+__all__ = ["OnnxruntimeEngine", "onnxruntime"]
+
 _ERRORS_ONLY = 3
 
 

@@ -24,6 +24,8 @@ try:
 except ImportError as error:
     raise DeviceError(f"OpenVINO cannot be loaded: {error}; pip install 'line-worker[openvino]'") from error
 
+__all__ = ["OpenvinoEngine", "openvino"]
+
 # What it is told to compute in, and what the processor must be able to for that to be any use. An int8 graph says
 # itself what is quantised; the rest of it is computed in bf16 where the processor has that.
 _HINTS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16"), "int8": ("bf16", "INT8")}
