@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from ipaddress import ip_address
+
+import httpx
 
 from worker.gateway.addresses import Address, may_be_reached
 from worker.gateway.fetch import Fetcher
@@ -147,10 +149,16 @@ class Names:
         return [str(address) for address in addresses]
 
 
+@functools.cache
+def _default_trust() -> ssl.SSLContext:
+    """What a fetcher takes by itself, read once."""
+    return httpx.create_ssl_context()
+
+
 def fetcher(max_bytes: int = 10_000, *, real_rule: bool = False, **options: object) -> Fetcher:
     """A fetcher of cdn.example at OUTSIDE; options of it and of its settings by their names."""
     given = {name: options.pop(name) for name in ("resolve", "permits", "tls") if name in options}
-    given = {"resolve": Names(cdn_example=[OUTSIDE])} | given
+    given = {"resolve": Names(cdn_example=[OUTSIDE]), "tls": _default_trust()} | given
     if not real_rule:
         given = {"permits": permits_outside} | given
     settings = UrlSettings(**({"enabled": True, "allow": "*"} | options))
@@ -159,7 +167,7 @@ def fetcher(max_bytes: int = 10_000, *, real_rule: bool = False, **options: obje
 
 def fetch(url: str, **options: object) -> bytes:
     """One picture, fetched by a fetcher of its own."""
-    return asyncio.run(fetch_with(partial(fetcher, **options), url))
+    return asyncio.run(fetch_with(functools.partial(fetcher, **options), url))
 
 
 async def fetch_with(make: Callable[[], Fetcher], *urls: str) -> bytes:

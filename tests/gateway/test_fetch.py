@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import socket
 import ssl
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import trustme
 
 from worker.errors import SettingsError, UrlRefused
+from worker.gateway.addresses import is_private
 from worker.gateway.fetch import Fetcher
 from worker.settings.gateway import UrlSettings
 
@@ -37,6 +41,38 @@ def test_a_picture_is_fetched(server: Listener) -> None:
     assert head[0] == "GET /a/b.png?size=2&sign=a%2Fb HTTP/1.1"
     assert f"Host: cdn.example:{server.port}" in head
     assert "Accept-Encoding: identity" in head
+
+
+def test_a_picture_is_fetched_in_the_loop_that_the_service_runs_in(server: Listener) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        url = f"http://cdn.example:{server.port}/"
+        assert runner.run(fetch_with(fetcher, url)) == PICTURE
+        with pytest.raises(UrlRefused):
+            runner.run(fetch_with(lambda: fetcher(resolve=Names(cdn_example=["127.0.0.1"])), url))
+
+
+def own_addresses() -> Iterator[str]:
+    """Those of this machine, from which it would send; nothing is sent."""
+    for family, anywhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((anywhere, 9))
+            yield probe.getsockname()[0]
+
+
+def test_a_private_address_is_reached_only_where_that_is_allowed() -> None:
+    """The real rule and nothing beside it: this machine's own address in its network, where it has one."""
+    own = next((one for one in own_addresses() if is_private(ip_address(one))), None)
+    if own is None:
+        pytest.skip("this machine is in no private network")
+    server = Listener(own)
+    try:
+        options = {"real_rule": True, "resolve": Names(pictures=[own])}
+        assert refusal(f"http://pictures:{server.port}/", **options).status == 422
+        assert server.connections == 0
+        assert fetch(f"http://pictures:{server.port}/", allow_private=True, **options) == PICTURE
+    finally:
+        server.close()
 
 
 def test_nothing_of_ours_goes_out_with_the_request(
