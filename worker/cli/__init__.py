@@ -26,6 +26,7 @@ COMMANDS = {
     "optimize": "worker.cli.optimize",
     "predict": "worker.cli.predict",
     "get-pipeline-config": "worker.cli.predict",
+    "keys": "worker.cli.keys",
     "demo": "worker.cli.demo",
     "bench": "worker.cli.bench",
 }
