@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from click.testing import CliRunner, Result
@@ -100,16 +101,24 @@ def test_a_damaged_file_is_left_alone(arguments: list[str], file: Path) -> None:
 
 def test_keys_that_are_added_at_the_same_time_are_all_there(file: Path) -> None:
     code = "import sys; from pathlib import Path; from worker.gateway.key_file import add_key\n"
-    code += "for number in range(8): print(add_key(Path(sys.argv[1]), f'{sys.argv[2]}-{number}'))"
+    code += "print('ready', flush=True); input()\n"  # all begin at once, not as they have started
+    code += "for number in range(25): print(add_key(Path(sys.argv[1]), f'{sys.argv[2]}-{number}'))"
     running = [
-        subprocess.Popen([sys.executable, "-c", code, file, str(one)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", code, file, str(one)], stdin=PIPE, stdout=PIPE, text=True)
         for one in range(4)
     ]
+    for one in running:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in running:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
     printed = [key for one in running for key in one.communicate()[0].split()]
     ring = KeyRing.read(file)
-    assert sorted(key_names(file)) == sorted(f"{one}-{number}" for one in range(4) for number in range(8))
+    assert sorted(key_names(file)) == sorted(f"{one}-{number}" for one in range(4) for number in range(25))
     assert None not in {ring.name_of(key) for key in printed}
-    assert len(printed) == 32
+    assert len(printed) == 100
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
