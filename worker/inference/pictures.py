@@ -14,6 +14,11 @@ MASK_COLOURS = {0: (128, 0, 0), 255: (0, 0, 32)}
 """RGB of normal and anomalous pixels: entries 0 and 255 of the palette that PaddleX gives its masks."""
 
 _JPEG_QUALITY = 75  # what Pillow takes, with which PaddleX writes
+_QUALITY_OF = {
+    ".jpg": cv2.IMWRITE_JPEG_QUALITY,
+    ".jpeg": cv2.IMWRITE_JPEG_QUALITY,
+    ".webp": cv2.IMWRITE_WEBP_QUALITY,
+}
 _FOUND = (255, 64, 160)  # RGB
 _OPAQUE = 0.65
 _FAINTEST = 0.25  # of the threshold: where the colours of a heatmap begin
@@ -104,9 +109,9 @@ def encoded(image: Image, suffix: str, quality: int = _JPEG_QUALITY) -> bytes:
     Raises:
         ValueError: there is no such format here.
     """
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_WEBP_QUALITY, quality]
+    setting = _QUALITY_OF.get(suffix.lower())  # OpenCV says of any other that it is ignored
     try:
-        done, data = cv2.imencode(suffix, image[..., ::-1], options if suffix != ".png" else [])
+        done, data = cv2.imencode(suffix, image[..., ::-1], [] if setting is None else [setting, quality])
     except cv2.error as error:
         raise ValueError(f"no pictures can be written as {suffix!r}") from error
     if not done:
