@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -121,6 +121,24 @@ class ProduceMetrics:
             "line_produced_frames", "Frames taken from a source", ["camera", "outcome"], registry=registry
         )
         self.outages = Counter("line_camera_outages", "Times that a camera went away", ["camera"], registry=registry)
+
+
+class GatewayMetrics:
+    """What the HTTP service counts. `path` is one of its own, or `?`; what is told of frames is the ledger's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "line_gateway_requests", "HTTP requests by path and status", ["path", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "line_gateway_seconds",
+            "From a request for a verdict to its answer, whatever that was",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "line_gateway_waiting", "Requests that wait for a verdict or are still coming in", registry=registry
+        )
 
 
 class LedgerCollector(Collector):

@@ -11,6 +11,7 @@ from worker.cli.common import ErrorsWithExitCodes
 
 COMMANDS = {
     "run": "worker.cli.run",
+    "serve": "worker.cli.serve",
     "produce": "worker.cli.produce",
     "alerts": "worker.cli.alerts",
     "watch": "worker.cli.watch",

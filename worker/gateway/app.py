@@ -1,0 +1,123 @@
+"""The HTTP service as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+
+from worker import __version__
+from worker.gateway.access import Access
+from worker.gateway.counting import Counting
+from worker.gateway.failures import Failure
+from worker.gateway.inspection import Inspection
+from worker.gateway.line import LineClient
+from worker.gateway.lookout import Lookout
+from worker.gateway.openapi import DESCRIPTION, ENDPOINT, Operations
+from worker.gateway.pictures import Pictures
+from worker.gateway.probes import Probes
+from worker.gateway.replying import failed
+from worker.gateway.room import Room
+from worker.metrics import GatewayMetrics, LedgerCollector
+from worker.settings import Settings
+from worker.stream.connection import connect
+from worker.stream.keys import LineKeys
+from worker.stream.ledger import read_ledger
+
+
+class Service:
+    """All that answers requests, and what it holds open while it does.
+
+    Raises:
+        SettingsError: a file that the settings name cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        registry = CollectorRegistry()
+        self.metrics = GatewayMetrics(registry)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ledger = connect(settings)
+        keys = LineKeys(settings.line)
+        registry.register(LedgerCollector(settings.line, lambda: read_ledger(self._ledger, keys).as_dict()))
+        access = Access(settings.gateway)
+        self._lookout = Lookout(settings)
+        self._line = LineClient(settings)
+        self._pictures = Pictures(settings)
+        room = Room(settings, self.metrics.waiting)
+        self.inspection = Inspection(settings, self._line, self._lookout, access, self._pictures, room)
+        self.probes = Probes(self._lookout, access, registry)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """In the event loop: the threads that look, publish and read; at the end they finish."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._lookout.start)
+        self._line.start()
+        try:
+            yield
+        finally:
+            await self._line.close()
+            await self._pictures.aclose()
+            await asyncio.to_thread(self._lookout.close)
+            self.inspection.close()
+            self._ledger.close()
+
+    def give_up(self) -> None:
+        """Answer now what still waits; from any thread."""
+        failure = Failure(503, "the service ends; there is no verdict yet, the picture may get one", 1)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._line.give_up, failure)
+
+
+def create_app(settings: Settings, service: Service) -> FastAPI:
+    """The application, which starts and ends what the service needs with its own life."""
+
+    def lifespan(_app: FastAPI) -> AbstractAsyncContextManager[None]:
+        return service.running()
+
+    app = FastAPI(
+        title="line-worker",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # Their pages load scripts from a CDN, which a plant's network has not.
+        docs_url=None,
+        redoc_url=None,
+    )
+    operations = Operations(settings)
+    inspect = service.inspection.answer
+    app.add_api_route(ENDPOINT, inspect, methods=["POST"], **operations.inspect)
+    app.add_api_route(f"{ENDPOINT}/", inspect, methods=["POST"], include_in_schema=False)
+    app.add_api_route("/health", service.probes.health, methods=["GET"], **operations.health)
+    app.add_api_route("/ready", service.probes.ready, methods=["GET"], **operations.ready)
+    app.add_api_route("/metrics", service.probes.metrics, methods=["GET"], **operations.metrics)
+    app.add_exception_handler(HTTPException, _not_served)
+    app.add_exception_handler(Exception, _broken)
+    operations.complete(app)
+    app.add_middleware(Counting, metrics=service.metrics, endpoint=ENDPOINT)
+    return app
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    """No such path, or not by this method; the headers say which there are."""
+    assert isinstance(error, HTTPException)
+    failure = Failure(error.status_code, _told(request, error))
+    failure.headers |= error.headers or {}
+    return failed(failure)
+
+
+def _told(request: Request, error: HTTPException) -> str:
+    if error.status_code == 404:
+        return f"there is no {request.url.path[:100]!r} here; there are POST {ENDPOINT}, GET /health, /ready, /metrics"
+    if error.status_code == 405:
+        return f"{request.method} is not allowed here; see the header Allow"
+    return str(error.detail)
+
+
+async def _broken(_request: Request, _error: Exception) -> Response:
+    """A fault of ours; the server logs it with its traceback."""
+    return failed(Failure(500, "the service failed on this request; its log says why"))

@@ -1,0 +1,132 @@
+"""`POST /image-anomaly-detection`: from a request to a frame, and from what is said of it to the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from worker.gateway.access import Access
+from worker.gateway.answer import Form, is_written_at_once, write
+from worker.gateway.body import most_body_bytes, read_body
+from worker.gateway.failures import Failure, of_dead_letter, of_result
+from worker.gateway.line import LineClient
+from worker.gateway.lookout import Lookout
+from worker.gateway.pictures import Pictures
+from worker.gateway.replying import failed, new_log_id
+from worker.gateway.room import Room
+from worker.gateway.schemas import InspectRequest, parse_request
+from worker.inference.headers import Header
+from worker.settings import Settings
+from worker.stream.replies import DeadReply, Reply
+from worker.types import Frame, Result
+
+_MOST_ARRAY_PIXELS = 2**24  # an array has two to four characters a pixel: beyond it one answer would fill the memory
+_WRITERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """When a request came, by the event loop's clock and by the calendar, unix nanoseconds."""
+
+    at: float
+    at_ns: int
+
+    @classmethod
+    def now(cls) -> _Arrival:
+        return cls(asyncio.get_running_loop().time(), time.time_ns())
+
+
+class Inspection:
+    """Answers requests for a verdict."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        line: LineClient,
+        lookout: Lookout,
+        access: Access,
+        pictures: Pictures,
+        room: Room,
+    ) -> None:
+        self._gateway = settings.gateway
+        self._most_body_bytes = most_body_bytes(settings.limits)
+        self._line = line
+        self._lookout = lookout
+        self._access = access
+        self._pictures = pictures
+        self._room = room
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="answer")
+
+    async def answer(self, request: Request) -> Response:
+        """The answer, whatever comes of it."""
+        arrival = _Arrival.now()
+        asked: InspectRequest | None = None
+        try:
+            self._access.check(request)
+            with self._room.place() as place:
+                body = await read_body(request, place, self._most_body_bytes, self._gateway.timeout_s)
+                asked = parse_request(body)
+                del body  # the picture is in hand once, not three times, while its verdict is waited for
+                return await self._inspect(asked, arrival)
+        except Failure as failure:
+            return failed(failure, failure.log_id or (asked.logId if asked else None))
+        except ClientDisconnect:
+            return Response(status_code=499)  # to nobody; the number is for the metrics
+
+    def close(self) -> None:
+        """Write no more answers."""
+        self._writers.shutdown(wait=False, cancel_futures=True)
+
+    async def _inspect(self, asked: InspectRequest, arrival: _Arrival) -> Response:
+        if problem := self._lookout.state.problem:
+            raise Failure(503, problem, 1)
+        limit_ms = max(1, int(self._gateway.timeout_s * 1_000))  # 0 would be none
+        deadline_ms = min(asked.deadlineMs or limit_ms, limit_ms)
+        deadline = arrival.at + deadline_ms / 1_000
+        data, encoding, header = await self._pictures.get(asked.image, deadline)
+        asked.image = ""
+        form = self._form(asked, header)
+        frame = Frame(
+            camera=asked.camera or self._gateway.camera,
+            data=data,
+            encoding=encoding,
+            captured_at=arrival.at_ns,
+            part_id=asked.partId or "",
+            deadline_ms=deadline_ms,
+        )
+        result = _verdict(await self._line.inspect(frame, deadline))
+        return Response(await self._written(result, form), media_type="application/json")
+
+    def _form(self, asked: InspectRequest, header: Header) -> Form:
+        form = Form(
+            log_id=asked.logId or new_log_id(),
+            in_image_size=asked.labelMapSize == "image",
+            encoding=asked.labelMapEncoding or "array",
+            visualize=self._gateway.visualize if asked.visualize is None else asked.visualize,
+        )
+        pixels = header.width * header.height
+        if form.in_image_size and form.encoding == "array" and pixels > _MOST_ARRAY_PIXELS:
+            raise Failure(
+                422,
+                f"labelMapEncoding: an array of {pixels:,} pixels is more than the {_MOST_ARRAY_PIXELS:,} that are "
+                "written so; ask for png or rle, or for labelMapSize model",
+            )
+        return form
+
+    async def _written(self, result: Result, form: Form) -> bytes:
+        if is_written_at_once(result, form):
+            return write(result, form)
+        return await asyncio.get_running_loop().run_in_executor(self._writers, write, result, form)
+
+
+def _verdict(reply: Reply) -> Result:
+    if isinstance(reply, DeadReply):
+        raise of_dead_letter(reply)
+    if failure := of_result(reply):
+        raise failure
+    return reply
