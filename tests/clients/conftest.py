@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from worker.capture.generated import GeneratedLine
@@ -32,10 +33,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Example], Clien
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a picture of a good part, one of a bad part, and a file that is no picture."""
+    """A folder with pictures of a good part, of a bad part and of nothing, and one that is cut off."""
     folder = tmp_path_factory.mktemp("parts")
     line = GeneratedLine(5)
     for name, kind in (("good.png", "good"), ("good.jpg", "good"), ("bad.jpg", "scratch")):
         assert cv2.imwrite(str(folder / name), line.render(3, kind).image[..., ::-1])
+    assert cv2.imwrite(str(folder / "black.jpg"), np.zeros((256, 256, 3), np.uint8))
     (folder / "broken.jpg").write_bytes((folder / "good.jpg").read_bytes()[:2000])
     return folder
