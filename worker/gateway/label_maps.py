@@ -16,6 +16,7 @@ from worker.inference.postprocess import encode_label_map
 Mask = npt.NDArray[np.uint8]
 """H×W, uint8, 255 = anomaly, 0 = normal."""
 Size = tuple[int, int]
+_PIXELS = (b"0,", b"255,")
 
 
 def is_empty(png: bytes, size: Size) -> bool:
@@ -37,8 +38,12 @@ def scaled(mask: Mask, size: Size) -> Mask:
 
 def as_array(mask: Mask) -> bytes:
     """`[0,255,…]`, row by row."""
-    text = mask.tobytes().replace(b"\xff", b"255,").replace(b"\x00", b"0,")
-    return b"[%b]" % text[:-1]
+    flat = mask.reshape(-1)
+    value, at, runs = int(flat[0] > 0), 0, []
+    for end in [*_edges(flat).tolist(), flat.size]:
+        runs.append(_PIXELS[value] * (end - at))
+        value, at = 1 - value, end
+    return b"[%b]" % b"".join(runs)[:-1]
 
 
 def as_png(mask: Mask) -> bytes:
@@ -50,8 +55,7 @@ def as_rle(mask: Mask) -> bytes:
     """COCO's uncompressed run-length encoding: the lengths of alternating runs, column by column, the first of normal
     pixels (0 long where the first pixel is an anomaly)."""
     flat = mask.T.reshape(-1)
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    counts = np.diff(edges, prepend=0, append=flat.size).tolist()
+    counts = np.diff(_edges(flat), prepend=0, append=flat.size).tolist()
     return _rle([0, *counts] if flat[0] else counts, mask.shape[:2])
 
 
@@ -89,6 +93,11 @@ EMPTY: dict[str, Callable[[Size], bytes]] = {"array": empty_array, "png": empty_
 @lru_cache(maxsize=16)
 def _empty_png(size: Size) -> bytes:
     return encode_label_map(np.zeros(size, np.uint8))
+
+
+def _edges(flat: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Where a run begins, but for the first."""
+    return np.flatnonzero(flat[1:] != flat[:-1]) + 1
 
 
 def _quoted(data: bytes) -> bytes:

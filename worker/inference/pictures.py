@@ -13,6 +13,7 @@ from worker.types import Image, Region
 MASK_COLOURS = {0: (128, 0, 0), 255: (0, 0, 32)}
 """RGB of normal and anomalous pixels: entries 0 and 255 of the palette that PaddleX gives its masks."""
 
+_COLOURS = np.array([MASK_COLOURS[0]] + 255 * [MASK_COLOURS[255]], np.uint8)[:, None]
 _JPEG_QUALITY = 75  # what Pillow takes, with which PaddleX writes
 _QUALITY_OF = {
     ".jpg": cv2.IMWRITE_JPEG_QUALITY,
@@ -40,8 +41,7 @@ def mask_palette() -> list[int]:
 
 def mask_picture(label_map: npt.NDArray[np.uint8]) -> Image:
     """The labelMap, H×W uint8 of 0 and 255, in PaddleX's two colours: H×W×3, RGB, uint8."""
-    colours = np.array([MASK_COLOURS[0], MASK_COLOURS[255]], np.uint8)
-    return np.asarray(colours[(label_map > 0).view(np.uint8)], np.uint8)
+    return np.asarray(cv2.applyColorMap(label_map, _COLOURS), np.uint8)
 
 
 def mask_jpeg(label_map: npt.NDArray[np.uint8]) -> bytes:
@@ -111,7 +111,7 @@ def encoded(image: Image, suffix: str, quality: int = _JPEG_QUALITY) -> bytes:
     """
     setting = _QUALITY_OF.get(suffix.lower())  # OpenCV says of any other that it is ignored
     try:
-        done, data = cv2.imencode(suffix, image[..., ::-1], [] if setting is None else [setting, quality])
+        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [] if setting is None else [setting, quality])
     except cv2.error as error:
         raise ValueError(f"no pictures can be written as {suffix!r}") from error
     if not done:
