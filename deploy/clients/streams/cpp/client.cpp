@@ -156,8 +156,7 @@ void results(Redis& redis, const std::string& line, const std::string& label_map
 
 // Your part. After a crash an alert may come again: `alert_id`, `state` and `at` are then the same.
 void handle(Fields alert) {
-    std::cout << alert["alert_id"] << ' ' << alert["state"] << ' ' << alert["kind"] << ' '
-              << (alert["camera"].empty() ? "-" : alert["camera"]) << ' ' << alert["message"] << std::endl;
+    std::cout << alert["alert_id"] << ' ' << alert["state"] << ' ' << alert["message"] << std::endl;
 }
 
 // Unless it exists.

@@ -102,7 +102,7 @@ async function createGroup(redis, stream, group, start) {
 
 /** Your part. After a crash an alert may come again: `alert_id`, `state` and `at` are then the same. */
 async function handle(alert) {
-  console.log(`${alert.alert_id} ${alert.state} ${alert.kind} ${alert.camera || '-'} ${alert.message}`);
+  console.log(`${alert.alert_id} ${alert.state} ${alert.message}`);
 }
 
 function fieldsOf(flat) {

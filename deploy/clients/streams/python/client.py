@@ -103,7 +103,7 @@ def create_group(r: redis.Redis, stream: str, group: str, start: str) -> None:
 def handle(alert: dict[bytes, bytes]) -> None:
     """Your part. After a crash an alert may come again: `alert_id`, `state` and `at` are then the same."""
     told = {name.decode(): value.decode() for name, value in alert.items()}
-    print(told["alert_id"], told["state"], told["kind"], told["camera"] or "-", told["message"], flush=True)
+    print(told["alert_id"], told["state"], told["message"], flush=True)
 
 
 def wait_for_redis(error: Exception) -> None:
