@@ -28,8 +28,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "logId": LOG_ID,
         },
     },
+}
+URL_REQUESTS: dict[str, dict[str, Any]] = {
     "url": {
-        "summary": "A picture that the service fetches, where gateway.urls allows it",
+        "summary": "A picture that the service fetches from a host that gateway.urls.allow names",
         "value": {"image": "https://pictures.plant.example/part.jpg"},
     },
 }

@@ -60,7 +60,7 @@ class Operations:
                 200: _answer(InspectResponse, "The verdict.", examples.ANSWERS),
                 **_failures([*keys, 408, 413, 415, 422, 429, 503, 504]),
             },
-            "openapi_extra": {**security, "requestBody": _request_body()},
+            "openapi_extra": {**security, "requestBody": _request_body(settings)},
         }
         self.health: dict[str, Any] = {
             "operation_id": "checkHealth",
@@ -92,9 +92,9 @@ class Operations:
         document.setdefault("components", {})["securitySchemes"] = _KEY_SCHEMES
 
 
-def _request_body() -> dict[str, Any]:
-    schema = InspectRequest.model_json_schema()
-    return {"required": True, "content": {JSON: {"schema": schema, "examples": examples.REQUESTS}}}
+def _request_body(settings: Settings) -> dict[str, Any]:
+    shown = examples.REQUESTS | (examples.URL_REQUESTS if settings.gateway.urls.enabled else {})
+    return {"required": True, "content": {JSON: {"schema": InspectRequest.model_json_schema(), "examples": shown}}}
 
 
 def _answer(model: type, meaning: str, shown: dict[str, dict[str, Any]]) -> dict[str, Any]:

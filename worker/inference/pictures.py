@@ -110,8 +110,9 @@ def encoded(image: Image, suffix: str, quality: int = _JPEG_QUALITY) -> bytes:
         ValueError: there is no such format here.
     """
     setting = _QUALITY_OF.get(suffix.lower())  # OpenCV says of any other that it is ignored
+    options = [] if setting is None else [setting, quality]
     try:
-        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [] if setting is None else [setting, quality])
+        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     except cv2.error as error:
         raise ValueError(f"no pictures can be written as {suffix!r}") from error
     if not done:

@@ -41,7 +41,7 @@ class GatewaySettings(Section):
     )
     max_waiting: int = Field(256, ge=1, le=10_000, description="requests that wait for a verdict; 429 for more")
     queue_wait_s: float = Field(
-        1.0, gt=0, le=60, description="queue.policy block: 429 where the line stays full so long"
+        1.0, gt=0, le=60, description="429 where the line stays full so long (policy block), 503 where Redis stays away"
     )
     visualize: bool = Field(True, description="draw the mask where a request does not say")
     keys_file: Path | None = Field(
