@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import models
@@ -147,6 +149,23 @@ def test_the_graph_takes_bytes_and_upsamples_by_products(bundle: Bundle) -> None
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert kinds.count("MatMul") == 6
     assert "Resize" not in kinds
+
+
+def test_converting_computes_constants_and_installs_nothing(tmp_path: Path) -> None:
+    """Left to itself paddle2onnx loads a package that runs `pip install` for another one, whenever it is missing."""
+    code = (
+        "import sys; from pathlib import Path; from worker.inference.conversion.stfpm import convert;"
+        "convert(Path(sys.argv[1]), Path(sys.argv[2]));"
+        "print([name for name in ('polygraphy', 'onnxoptimizer', 'onnx_graphsurgeon') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(MODEL), str(tmp_path / "inference.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    graph = onnx.load(tmp_path / "inference.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    assert kinds.count("Cast") == 1  # of the frame; the weights are float32 already, though stored as float16
+    assert not {"Constant", "Reshape", "Shape", "Concat"} & set(kinds)
+    assert {tensor.data_type for tensor in graph.initializer} <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
 
 
 @pytest.mark.parametrize(("small", "large"), [(1, 4), (2, 8), (16, 256), (5, 17), (8, 8)])

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from worker.inference.bundle import load_bundle
 from worker.inference.own_process import take_order
@@ -31,9 +32,13 @@ def convert(folder: Path, output: Path) -> None:
     bundle = load_bundle(folder)
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "raw.onnx"
-        paddle2onnx.export(str(bundle.graph), str(bundle.parameters), str(raw), opset_version=_OPSET)
+        # Left to itself it has constants folded by a package that installs another one over the network, here and now.
+        paddle2onnx.export(
+            str(bundle.graph), str(bundle.parameters), str(raw), opset_version=_OPSET, optimize_tool="None"
+        )
         model = onnx.load(raw)
     _without_identities(model)
+    _fold_constants(model)
     _upsample_by_products(model)
     _take_bytes(model, bundle.transforms)
     onnx.checker.check_model(model)
@@ -53,6 +58,20 @@ def _without_identities(model: ModelProto) -> None:
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = source.get(name, name)
+
+
+def _fold_constants(model: ModelProto) -> None:
+    """Compute what depends on no input, as weights that are stored as float16."""
+    graph = model.graph
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in list(graph.node):
+        if any(name not in known for name in node.input) or len(node.output) != 1:
+            continue
+        value = ReferenceEvaluator(node).run(None, {name: known[name] for name in node.input})[0]
+        known[node.output[0]] = np.asarray(value)
+        graph.initializer.append(numpy_helper.from_array(known[node.output[0]], node.output[0]))
+        graph.node.remove(node)
+    _drop_unused(model)
 
 
 def _upsample_by_products(model: ModelProto) -> None:
