@@ -19,10 +19,12 @@ class Place:
         self.bytes = 0
 
     def take(self, count: int) -> None:
-        """Raises:
-        Failure: 429 there is no room for so many.
+        """Room for `count` bytes more.
+
+        Raises:
+            Failure: 429 there is none.
         """
-        self._room.take(count)
+        self._room.take(count, self.bytes)
         self.bytes += count
 
 
@@ -56,11 +58,13 @@ class Room:
             self._bytes -= place.bytes
             self._waiting.set(self._count)
 
-    def take(self, count: int) -> None:
-        """Raises:
-        Failure: 429 there is no room for so many bytes.
+    def take(self, count: int, own: int) -> None:
+        """Room for `count` bytes of a request that has `own` already.
+
+        Raises:
+            Failure: 429 there is none.
         """
-        # One alone always has room: that a picture is larger than the queue is said of the picture.
-        if self._bytes and self._bytes + count > self._most_bytes:
-            raise Failure(429, f"the requests that are waiting hold {self._bytes:,} bytes (queue.max_bytes)", 1)
+        others = self._bytes - own  # who is alone always has room: that a picture is too large is said of the picture
+        if others and self._bytes + count > self._most_bytes:
+            raise Failure(429, f"the requests that are waiting hold {others:,} bytes (queue.max_bytes)", 1)
         self._bytes += count

@@ -77,4 +77,6 @@ def _reply(entry_id: str, flat: list[bytes]) -> Reply:
     if b"verdict" in fields:
         return result_from_fields(entry_id, flat)
     frame, reason, error = (fields.get(name, b"").decode() for name in (b"frame", b"reason", b"error"))
+    if not reason:
+        raise StreamError(f"entry {entry_id} is neither a result nor a dead letter")
     return DeadReply(frame, reason, error)
