@@ -134,6 +134,11 @@ class HandWorker:
         )
         self._committer.commit([Finished(replace(result, **values), frame.reply_to)])
 
+    def finish_all(self) -> None:
+        """Give those that are there now a verdict."""
+        for _ in range(self.waiting()):
+            self.finish(*self.take())
+
     def bury(self, frame: Frame, reason: str, error: str = "said so") -> None:
         """Make a dead letter of it."""
         dead = Dead(frame.id, frame.camera, reason, error, 1, "hand", time.time_ns(), frame.reply_to)

@@ -65,19 +65,28 @@ def serve(
 ) -> None:
     """Serve verdicts over HTTP, as PaddleX's anomaly detection service does."""
     from worker.gateway.extra import check_installed
+    from worker.pipeline.config import read_config
 
     check_installed()
     given = {"gateway.host": host, "gateway.port": port, "redis.url": redis_url, "line": line, "log.level": log_level}
     flags = {name: value for name, value in given.items() if value is not None}
     settings, origin = load(flags, config)
     own_redis = origin["redis.url"] == "default"
-    flags |= _pipeline_flags(pipeline, settings, origin, own_redis or workers, model_flags)
-    if own_redis or workers:
-        _serve_whole(flags, config, own_redis)
-    else:
+    chosen = read_config(pipeline)
+    if chosen.visualize is not None:
+        flags["gateway.visualize"] = chosen.visualize
+    if not own_redis and not workers:
         if unused := [name for name, value in model_flags.items() if value]:
             click.echo(f"Note: {', '.join(unused)}: for workers, which --workers would start here", err=True)
         _serve_line(load(flags, config)[0])
+        return
+    # In the file of a name, which is ours, stands nothing that a user has chosen.
+    flags |= (_from_file(chosen) if pipeline != PIPELINE else {}) | _from_flags(**model_flags)
+    if origin["metrics.port"] == "default" and not _is_free(settings.metrics.host, settings.metrics.port):
+        flags["metrics.port"] = 0  # another line's workers have it, and nobody asked for it here
+    settings, _ = load(flags, config)  # what is wrong there is told before a model is fetched
+    flags["model"] = str(_model(model_flags["model"], chosen, settings))
+    _serve_whole(flags, config, own_redis)
 
 
 def _serve_line(settings: Settings) -> None:
@@ -109,33 +118,17 @@ def _begin(settings: Settings) -> None:
         )
 
 
-def _pipeline_flags(
-    pipeline: str, settings: Settings, origin: dict[str, str], has_workers: bool, given: dict[str, Any]
+def _from_flags(
+    *, use_hpip: bool, devices: str | None, batch_size: int | None, engine: str | None, precision: str | None, **_: Any
 ) -> dict[str, Any]:
-    """What the pipeline and the flags about its model come to, as settings."""
-    from worker.pipeline.config import read_config
-
-    config = read_config(pipeline)
-    flags: dict[str, Any] = {}
-    if config.visualize is not None:
-        flags["gateway.visualize"] = config.visualize
-    if not has_workers:
-        return flags
-    named = pipeline != PIPELINE  # else its file is ours, and holds nothing that a user has chosen
-    flags |= _from_file(config) if named else {}
-    if given["use_hpip"]:
-        flags |= {"engine": ANY, "precision": ANY}
-    chosen = {
-        "devices": given["devices"],
-        "batch.max_batch": given["batch_size"],
-        "engine": given["engine"],
-        "precision": given["precision"],
+    """What the flags about workers come to, as settings."""
+    flags = {
+        "devices": devices,
+        "batch.max_batch": batch_size,
+        "engine": engine or (ANY if use_hpip else None),
+        "precision": precision or (ANY if use_hpip else None),
     }
-    flags |= {name: value for name, value in chosen.items() if value is not None}
-    flags["model"] = str(_model(given["model"], config, settings))
-    if origin["metrics.port"] == "default" and not _is_free(settings.metrics.host, settings.metrics.port):
-        flags["metrics.port"] = 0  # another line's workers have it, and nobody asked for it here
-    return flags
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _from_file(config: PipelineConfig) -> dict[str, Any]:
