@@ -27,7 +27,7 @@ Examples:
   line-worker serve --redis redis://10.0.0.5:6379/0 --workers --model ./bundle --devices cpu:0,cpu:1
 
 \b
-Where a Redis is named (--redis, LINE_REDIS__URL, the file of --config), the service joins its line, and the workers are
+Where a Redis is named (--redis, LINE_REDIS__URL, --config's file), the service joins its line, and the workers are
 those of `line-worker run`, unless --workers is given. Where none is, a Redis and workers are started too.
 What is given as a flag wins over the pipeline's file, which wins over LINE_... and --config.
 SIGTERM ends it once what is in flight is answered. A second signal ends it at once."""
