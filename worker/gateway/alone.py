@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 from worker.devices import parse_devices
-from worker.errors import StreamUnavailable
+from worker.errors import LineError, StreamUnavailable
 from worker.gateway.lookout import SEEN_WITHIN_S
 from worker.gateway.server import Server
 from worker.processes import Processes
@@ -52,8 +52,11 @@ def serve_whole(load: Load, config: Path | None, own_redis: bool, stop: threadin
         SettingsError: as above.
         LineError: the workers ended before their time, with the end of their log and their exit code.
     """
-    with tempfile.TemporaryDirectory(prefix="line-worker-serve-") as folder, _redis(own_redis) as where:
-        settings = load(where)
+    with (
+        tempfile.TemporaryDirectory(prefix="line-worker-serve-") as folder,
+        EmbeddedRedis() if own_redis else nullcontext() as redis,
+    ):
+        settings = load({"redis.url": redis.url} if redis else {})
         server = Server(settings)  # before the model is loaded: a port that is taken is told at once
         try:
             with Processes(Path(folder), _environment(settings, config)) as processes:
@@ -64,11 +67,13 @@ def serve_whole(load: Load, config: Path | None, own_redis: bool, stop: threadin
                     def check() -> None:
                         processes.check()
                         server.check()
+                        if redis and redis.process.poll() is not None:
+                            raise LineError("the embedded Redis ended by itself; the line is lost with it")
 
                     _serve(server, stop, say, check)
                 server.stop()  # while there are workers for what is in flight
         finally:
-            server.stop()
+            server.stop(patience_s=0)  # where they failed, nobody gives verdicts any more
 
 
 def _serve(server: Server, stop: threading.Event, say: Say, check: Callable[[], None]) -> None:
@@ -76,16 +81,6 @@ def _serve(server: Server, stop: threading.Event, say: Say, check: Callable[[], 
     say(f"listening  {server.url}   document {server.url}/openapi.json")
     while not stop.wait(_TICK_S):
         check()
-
-
-@contextmanager
-def _redis(own: bool) -> Iterator[dict[str, Any]]:
-    """The settings that lead to the Redis that was started, if one was."""
-    if not own:
-        yield {}
-        return
-    with EmbeddedRedis() as server:
-        yield {"redis.url": server.url}
 
 
 def _wait_for_workers(settings: Settings, processes: Processes, stop: threading.Event) -> bool:

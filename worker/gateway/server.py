@@ -70,14 +70,17 @@ class Server:
         if not self._thread.is_alive():
             raise LineError("the HTTP service ended by itself; its log says why")
 
-    def stop(self) -> None:
-        """Take no new connection, answer what is in flight, and end. What has no verdict after `work.drain_timeout_s`
-        is told so with a 503."""
+    def stop(self, patience_s: float | None = None) -> None:
+        """Take no new connection, answer what is in flight, and end; called again it does nothing.
+
+        Args:
+            patience_s: what has no verdict after it is told so with a 503; default: `work.drain_timeout_s`.
+        """
         self._server.should_exit = True
         if self._thread.ident is None:  # never started
             self._socket.close()
             return
-        self._thread.join(self._patience_s)
+        self._thread.join(self._patience_s if patience_s is None else patience_s)
         if self._thread.is_alive():
             log.warning("requests had no verdict in time; they are told so")
             self._service.give_up()
