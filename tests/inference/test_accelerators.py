@@ -121,6 +121,19 @@ def test_the_cpu_is_told_its_threads_and_no_accelerator(told: Any) -> None:
     assert names == ["disable_gpu", "set_cpu_math_library_num_threads", "enable_mkldnn", "set_mkldnn_cache_capacity"]
 
 
+def test_a_paddle_without_onednn_is_not_asked_for_it(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As paddle's wheels for arm64 are, whose configuration lacks some of the methods."""
+
+    class WithoutOnednn(Recorder):
+        def __getattr__(self, name: str) -> Any:
+            if name == "set_mkldnn_cache_capacity":
+                raise AttributeError(name)
+            return super().__getattr__(name)
+
+    monkeypatch.setattr(engine.paddle.inference, "Config", WithoutOnednn)
+    assert [call[0] for call in told(Device("cpu"))] == ["disable_gpu", "set_cpu_math_library_num_threads"]
+
+
 @pytest.mark.parametrize("kind", ACCELERATORS)
 def test_what_paddle_was_not_built_for_is_refused_naming_the_package_that_is(
     kind: str, monkeypatch: pytest.MonkeyPatch

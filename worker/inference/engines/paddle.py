@@ -102,8 +102,9 @@ def _config(bundle: Bundle, device: Device, precision: str) -> paddle.inference.
 def _use_cpu(config: paddle.inference.Config, device: Device, precision: str) -> None:
     config.disable_gpu()
     config.set_cpu_math_library_num_threads(threads(device))
-    config.enable_mkldnn()
-    config.set_mkldnn_cache_capacity(len(_CALL_SIZES))
+    if hasattr(config, "set_mkldnn_cache_capacity"):  # paddle for arm64 was built without oneDNN
+        config.enable_mkldnn()
+        config.set_mkldnn_cache_capacity(len(_CALL_SIZES))
     if precision == "bf16":
         config.enable_mkldnn_bfloat16()
 
