@@ -77,7 +77,7 @@ FAILURES: dict[int, dict[str, str]] = {
     403: {"unknown key": "the API key is not known here"},
     408: {"slow": "the request's body did not come within 30 s (gateway.timeout_s)"},
     413: {
-        "bytes": "the request's body is larger than 49,283,072 bytes, which limits.max_bytes leads to",
+        "bytes": "the request's body is larger than 49,278,702 bytes, which limits.max_bytes leads to",
         "pixels": "too_large: 20000×20000 pixels; limits.max_pixels is 50000000",
     },
     415: {
@@ -102,6 +102,7 @@ FAILURES: dict[int, dict[str, str]] = {
     },
     504: {
         "late": f"LATE: 12 ms past the deadline of 1000 ms; would be OK (frame {FRAME})",
-        "none": f"there was no verdict within 1000 ms: the picture waits as frame {FRAME}",
+        "none": f"there was no verdict within 1000 ms: frame {FRAME} waits or is in work, unless it was dropped from a "
+        "full line or lost with Redis; what is said of it later is LATE",
     },
 }

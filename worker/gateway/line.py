@@ -202,7 +202,10 @@ def _away(error: StreamUnavailable) -> Failure:
 
 def _no_verdict(ticket: Ticket[Place]) -> Failure:
     if ticket.frame_id:
-        where = f"the picture waits as frame {ticket.frame_id}, or was lost with Redis; its verdict will be LATE"
+        where = (
+            f"frame {ticket.frame_id} waits or is in work, unless it was dropped from a full line or lost with Redis; "
+            "what is said of it later is LATE"
+        )
     else:
-        where = "the picture was not published in time"
+        where = "the picture was not known to be on the line by then"
     return Failure(504, f"there was no verdict within {ticket.frame.deadline_ms} ms: {where}")
