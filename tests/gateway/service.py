@@ -99,7 +99,7 @@ class HandWorker:
         self._consumer = FrameConsumer(self.client, self.keys, "hand", claim_idle_ms=30_000)
         self._committer = Committer(self.client, self.keys, settings.keep)
         self._consumer.join()
-        self._consumer.show_up()
+        self.show_up()
 
     def __enter__(self) -> HandWorker:
         return self
@@ -143,6 +143,10 @@ class HandWorker:
         """Make a dead letter of it."""
         dead = Dead(frame.id, frame.camera, reason, error, 1, "hand", time.time_ns(), frame.reply_to)
         self._committer.commit([dead])
+
+    def show_up(self) -> None:
+        """Be seen, as a worker is every few seconds."""
+        self._consumer.show_up()
 
     def leave(self) -> None:
         """Be no worker of the line any more."""

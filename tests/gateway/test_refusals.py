@@ -211,7 +211,7 @@ def test_a_body_that_does_not_come(strict: Service) -> None:
         answer = connection.recv(65_536)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"gateway.timeout_s" in answer
-    assert 1.4 < time.monotonic() - began < 5
+    assert 1.4 < time.monotonic() - began < 15
 
 
 def test_bytes_that_are_no_request_harm_nobody(service: Service) -> None:

@@ -98,7 +98,7 @@ def test_what_has_no_verdict_when_patience_ends_is_told_so(
         service.process.terminate()
         assert "the service ends" in failed(answer.result(), 503)
         assert service.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # and not the 30 s that a verdict may take
 
 
 def test_who_listens_to_everybody_without_keys_is_warned(hand: HandWorker, redis_url: str, tmp_path: Path) -> None:
