@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from small_disk import on_small_disk
 
 from worker.cli import main
-from worker.gateway.key_file import add_key, key_names
-from worker.gateway.keys import KeyRing
+from worker.gateway.access.key_file import add_key, key_names
+from worker.gateway.access.keys import KeyRing
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_left_alone(arguments: list[str], file: Path) -> None:
 
 
 def test_keys_that_are_added_at_the_same_time_are_all_there(file: Path) -> None:
-    code = "import sys; from pathlib import Path; from worker.gateway.key_file import add_key\n"
+    code = "import sys; from pathlib import Path; from worker.gateway.access.key_file import add_key\n"
     code += "print('ready', flush=True); input()\n"  # all begin at once, not as they have started
     code += "for number in range(25): print(add_key(Path(sys.argv[1]), f'{sys.argv[2]}-{number}'))"
     running = [

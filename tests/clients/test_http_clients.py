@@ -19,7 +19,7 @@ from ports import free_port
 from system.running import READY_TIMEOUT_S, RunningLine
 
 from worker.demo import MODEL
-from worker.gateway.key_file import add_key
+from worker.gateway.access.key_file import add_key
 from worker.inference.pictures import mask_jpeg
 from worker.stream.embedded import EmbeddedRedis
 
@@ -149,17 +149,8 @@ def test_a_key_is_sent_and_each_client_waits_as_long_as_it_is_told(
         assert [*pool.map(ask, clients)] == [(200, 0, 2)] * len(clients)
 
 
-refused = pytest.mark.xfail(reason="the service takes nothing that does not call itself JSON", strict=True)
-
-
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "application/json",
-        "application/json; charset=utf-8",
-        pytest.param("", marks=refused),
-        pytest.param("application/x-www-form-urlencoded", marks=refused),
-    ],
+    "kind", ["application/json", "application/json; charset=utf-8", "", "application/x-www-form-urlencoded"]
 )
 def test_what_paddlex_clients_send_gets_what_they_read(url: str, parts: Path, kind: str) -> None:
     """Whatever they call it: axios says that a string is a form, Go's http.NewRequest says nothing."""

@@ -18,8 +18,8 @@ from ipaddress import ip_address
 
 import httpx
 
-from worker.gateway.addresses import Address, may_be_reached
-from worker.gateway.fetch import Fetcher
+from worker.gateway.urls.addresses import Address, may_be_reached
+from worker.gateway.urls.fetch import Fetcher
 from worker.settings.gateway import UrlSettings
 
 OUTSIDE = "127.0.0.2"

@@ -14,7 +14,7 @@ import numpy as np
 from conftest import settings_for
 from ports import free_port
 
-from worker.gateway.openapi import ENDPOINT
+from worker.gateway.document.openapi import ENDPOINT
 from worker.gateway.server import Server
 from worker.inference.postprocess import encode_label_map
 from worker.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.gateway.addresses import is_private, may_be_reached
+from worker.gateway.urls.addresses import is_private, may_be_reached
 
 PUBLIC = ["1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0",
           "192.167.255.255", "192.169.0.0", "223.255.255.255", "2606:4700:4700::1111", "2001:200::1"]  # fmt: skip

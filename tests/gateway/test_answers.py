@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 from runtime.pool import Pool
 
-from worker.gateway.openapi import ENDPOINT
-from worker.gateway.schemas import InspectResponse
+from worker.gateway.document.openapi import ENDPOINT
+from worker.gateway.document.schemas import InspectResponse
 from worker.inference.pictures import MASK_COLOURS
 from worker.types import Result
 

@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from worker.errors import SettingsError, UrlRefused
-from worker.gateway.addresses import is_private
-from worker.gateway.fetch import Fetcher
+from worker.gateway.urls.addresses import is_private
+from worker.gateway.urls.fetch import Fetcher
 from worker.settings.gateway import UrlSettings
 
 from .outside import OUTSIDE, PICTURE, Listener, Names, attempts, fetch, fetch_with, fetcher, http

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UrlRefused
-from worker.gateway.fetch import Fetcher
+from worker.gateway.urls.fetch import Fetcher
 
 from .outside import OUTSIDE, PICTURE, Listener, Names, fetch, fetcher, http
 

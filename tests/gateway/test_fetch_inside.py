@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from worker.errors import UrlRefused
-from worker.gateway.pinned import SystemResolver
+from worker.gateway.urls.pinned import SystemResolver
 
 from .outside import OUTSIDE, PICTURE, Inside, Listener, Names, attempts, fetch, fetch_with, fetcher, http
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from worker.errors import SettingsError
-from worker.gateway.key_file import add_key, key_names, remove_key
-from worker.gateway.keys import KeyRing, line_of, parse_keys
+from worker.gateway.access.key_file import add_key, key_names, remove_key
+from worker.gateway.access.keys import KeyRing, line_of, parse_keys
 
 
 @pytest.fixture

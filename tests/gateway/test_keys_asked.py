@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SettingsError
-from worker.gateway.key_file import add_key, remove_key
+from worker.gateway.access.check import _client
+from worker.gateway.access.key_file import add_key, remove_key
 
 from .service import HandWorker, Service, failed
 
@@ -77,3 +78,17 @@ def test_each_key_has_a_rate_of_its_own(hand: HandWorker, redis_url: str, keys_f
 def test_a_file_of_keys_that_is_missing_ends_the_service_before_it_begins(redis_url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"gateway\.keys_file"):
         Service(redis_url, gateway__keys_file=str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        ("10.0.0.5", "10.0.0.5"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:10.0.0.5", "::ffff:10.0.0.5"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_known_by_the_part_of_its_address_that_it_cannot_choose(address: str, who: str) -> None:
+    assert _client(address) == who

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.errors import SettingsError, UrlRefused
-from worker.gateway.hosts import AllowedHosts
-from worker.gateway.picture_url import PictureUrl
+from worker.gateway.urls.hosts import AllowedHosts
+from worker.gateway.urls.picture_url import PictureUrl
 
 
 @pytest.mark.parametrize(

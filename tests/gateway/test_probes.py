@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 from ports import free_port
 
-from worker.gateway import examples
-from worker.gateway.openapi import ENDPOINT
-from worker.gateway.schemas import ErrorResponse, HealthResponse, InspectRequest, InspectResponse, ReadyResponse
+from worker.gateway.document import examples
+from worker.gateway.document.openapi import ENDPOINT
+from worker.gateway.document.schemas import (
+    ErrorResponse,
+    HealthResponse,
+    InspectRequest,
+    InspectResponse,
+    ReadyResponse,
+)
 
 from .service import HandWorker, Service, failed, wait_until
 
@@ -51,7 +57,7 @@ def test_ready_is_who_has_redis_and_a_worker(hand: HandWorker, redis_url: str, p
 def test_a_worker_that_says_nothing_any_more_is_missed(
     hand: HandWorker, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.gateway.lookout.SEEN_WITHIN_S", 2.0)
+    monkeypatch.setattr("worker.gateway.line.lookout.SEEN_WITHIN_S", 2.0)
     with Service(redis_url) as service:
         hand.show_up()
         wait_until(lambda: not problem(service), "a worker that is seen")
@@ -113,7 +119,7 @@ def test_the_document_has_an_example_of_each_answer_and_each_is_true(redis_url: 
 
 
 def test_the_document_is_of_the_service_as_it_is_set_up(redis_url: str, tmp_path: Path) -> None:
-    from worker.gateway.key_file import add_key
+    from worker.gateway.access.key_file import add_key
 
     plain = document(redis_url)
     assert "securitySchemes" not in plain.get("components", {})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.gateway.rate import RateLimiter
+from worker.gateway.access.rate import RateLimiter
 
 
 class Clock:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from runtime.pool import Pool
 
-from worker.gateway.openapi import ENDPOINT
+from worker.gateway.document.openapi import ENDPOINT
 
 from .service import Service, base64_of, failed
 
@@ -66,9 +66,13 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(strict: Service) -> Non
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", None])
-def test_a_body_that_is_not_said_to_be_json(service: Service, pictures: list[bytes], kind: str | None) -> None:
+@pytest.mark.parametrize("of_browser", ["Origin", "Sec-Fetch-Site"])
+def test_a_page_of_another_origin_cannot_post(
+    service: Service, pictures: list[bytes], kind: str | None, of_browser: str
+) -> None:
+    """A browser sends a body of these kinds, or of none, without asking the service first."""
     content = json.dumps({"image": base64_of(pictures[0])})
-    headers = {} if kind is None else {"Content-Type": kind}
+    headers = {of_browser: "https://elsewhere.example"} | ({} if kind is None else {"Content-Type": kind})
     assert "application/json" in failed(service.http.post(ENDPOINT, content=content, headers=headers), 415)
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from ports import free_port
 
-from worker.gateway.openapi import ENDPOINT
+from worker.gateway.document.openapi import ENDPOINT
 from worker.settings import inherited_environment
 
 from .service import HandWorker, base64_of, failed, wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
-from worker.gateway.tickets import Ticket, Tickets
+from worker.gateway.line.tickets import Ticket, Tickets
 from worker.stream.replies import DeadReply, Reply
 from worker.types import Frame
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.gateway.fetch import Fetcher
+from worker.gateway.urls.fetch import Fetcher
 
 from .outside import OUTSIDE, Listener, http, permits_outside
 from .service import HandWorker, Service, failed

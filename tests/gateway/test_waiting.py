@@ -13,7 +13,7 @@ import httpx
 import pytest
 from conftest import settings_for
 
-from worker.gateway.openapi import ENDPOINT
+from worker.gateway.document.openapi import ENDPOINT
 from worker.stream.publish import FramePublisher
 from worker.types import Frame, Verdict
 
@@ -232,6 +232,6 @@ def test_a_connection_is_kept_through_failures(hand: HandWorker, redis_url: str)
     with Service(redis_url) as service, httpx.Client(base_url=service.http.base_url) as client:
         for _ in range(3):
             assert client.post(ENDPOINT, json={"image": "?"}).status_code == 422
-            assert client.post(ENDPOINT, content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
+            assert client.post(ENDPOINT, content=b"x", headers={"Content-Encoding": "gzip"}).status_code == 415
         (connection,) = client._transport._pool.connections  # type: ignore[attr-defined]
         assert "Request Count: 6" in connection.info()

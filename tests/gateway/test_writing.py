@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from worker.gateway import label_maps
-from worker.gateway.answer import Form, write
+from worker.gateway.answers import label_maps
+from worker.gateway.answers.write import Form, write
+from worker.gateway.document.schemas import InspectResponse
 from worker.gateway.failures import Failure
 from worker.gateway.pictures import from_base64
-from worker.gateway.schemas import InspectResponse
 from worker.inference.postprocess import encode_label_map
 from worker.types import Region, Result, Verdict
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from worker.errors import LineError, SettingsError
-from worker.gateway.key_file import add_key, key_names, remove_key
+from worker.gateway.access.key_file import add_key, key_names, remove_key
 from worker.settings import load
 
 

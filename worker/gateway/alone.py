@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.devices import parse_devices
 from worker.errors import LineError, StreamUnavailable
-from worker.gateway.lookout import SEEN_WITHIN_S
+from worker.gateway.line.lookout import SEEN_WITHIN_S
 from worker.gateway.server import Server
 from worker.processes import Processes
 from worker.settings import Settings

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from worker import __version__
-from worker.gateway.access import Access
+from worker.gateway.access.check import Access
 from worker.gateway.counting import Counting
+from worker.gateway.document.openapi import DESCRIPTION, ENDPOINT, Operations
 from worker.gateway.failures import Failure
 from worker.gateway.inspection import Inspection
-from worker.gateway.line import LineClient
-from worker.gateway.lookout import Lookout
-from worker.gateway.openapi import DESCRIPTION, ENDPOINT, Operations
+from worker.gateway.line.client import LineClient
+from worker.gateway.line.lookout import Lookout
 from worker.gateway.pictures import Pictures
 from worker.gateway.probes import Probes
 from worker.gateway.replying import failed

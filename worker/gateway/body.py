@@ -14,6 +14,7 @@ from worker.settings import LimitSettings
 # encoders put one after each 76 characters, as four; all else in a request is short.
 _CHARACTERS_A_BYTE = 4 / 3 * 1.1
 _ALL_ELSE = 2**16
+_OF_BROWSERS = ("origin", "sec-fetch-site")
 
 
 def most_body_bytes(limits: LimitSettings) -> int:
@@ -25,8 +26,8 @@ async def read_body(request: Request, place: Place, most_bytes: int, within_s: f
     """All of the JSON body.
 
     Raises:
-        Failure: 415 it is not said to be JSON or is packed; 413 it is larger than `most_bytes`; 408 it does not come
-            in `within_s` seconds; 429 there is no room for it now.
+        Failure: 415 a browser does not say that it is JSON, or it is packed; 413 it is larger than `most_bytes`; 408 it
+            does not come in `within_s` seconds; 429 there is no room for it now.
         ClientDisconnect: the client went away.
     """
     _check_kind(request)
@@ -40,9 +41,14 @@ async def read_body(request: Request, place: Place, most_bytes: int, within_s: f
 
 
 def _check_kind(request: Request) -> None:
-    """A page of another origin can have a browser send any other kind without being asked; see CORS."""
+    """That the body is JSON must be said by browsers only, which tell where a request comes from.
+
+    A page of another origin can have one send a body of any other kind without being asked (see CORS). Programs that
+    were written for PaddleX's service forget to say it, or say that it is a form.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not is_json and any(name in request.headers for name in _OF_BROWSERS):
         raise Failure(415, f"the body must be JSON, with Content-Type: application/json; it is {kind or 'not said'!r}")
     packed = request.headers.get("content-encoding", "identity").strip().lower()
     if packed != "identity":

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from worker.gateway.access import Access
-from worker.gateway.answer import Form, is_written_at_once, write
+from worker.gateway.access.check import Access
+from worker.gateway.answers.write import Form, is_written_at_once, write
 from worker.gateway.body import most_body_bytes, read_body
+from worker.gateway.document.schemas import InspectRequest, parse_request
 from worker.gateway.failures import Failure, of_dead_letter, of_result
-from worker.gateway.line import LineClient
-from worker.gateway.lookout import Lookout
+from worker.gateway.line.client import LineClient
+from worker.gateway.line.lookout import Lookout
 from worker.gateway.pictures import Pictures
 from worker.gateway.replying import failed, new_log_id
 from worker.gateway.room import Room
-from worker.gateway.schemas import InspectRequest, parse_request
 from worker.inference.headers import Header
 from worker.settings import Settings
 from worker.stream.replies import DeadReply, Reply

@@ -8,7 +8,7 @@ import re
 
 from worker.errors import ImageError, UrlRefused
 from worker.gateway.failures import Failure, of_frame_error
-from worker.gateway.fetch import Fetcher
+from worker.gateway.urls.fetch import Fetcher
 from worker.inference.decode import checked_header
 from worker.inference.headers import Header
 from worker.settings import Settings
@@ -86,7 +86,8 @@ class Pictures:
             raise Failure(413, f"too_large: {len(data):,} bytes; limits.max_bytes leaves {self._most_bytes:,}")
         kind = Encoding.of(data)
         if kind is None:
-            raise Failure(415, f"not_an_image: neither JPEG, PNG, WebP nor BMP; it begins with {data[:12]!r}")
+            # What it begins with is not told: it may be somebody else's, fetched from a URL.
+            raise Failure(415, "not_an_image: neither JPEG, PNG, WebP nor BMP")
         try:
             return kind, checked_header(data, kind, self._limits)
         except ImageError as error:

@@ -9,9 +9,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.gateway.access import Access
+from worker.gateway.access.check import Access
 from worker.gateway.failures import Failure
-from worker.gateway.lookout import Lookout
+from worker.gateway.line.lookout import Lookout
 from worker.gateway.replying import failed, succeeded
 
 METRICS_TYPE = CONTENT_TYPE_LATEST

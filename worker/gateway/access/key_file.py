@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.errors import SettingsError
-from worker.gateway.keys import line_of, parse_keys, read_text
+from worker.gateway.access.keys import line_of, parse_keys, read_text
 from worker.settings.listed import NAME
 
 _KEY_BYTES = 32

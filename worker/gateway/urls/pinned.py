@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import httpcore
 
-from worker.gateway.addresses import Address, Permits, is_private
+from worker.gateway.urls.addresses import Address, Permits, is_private
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote, urljoin
 
 from worker.errors import UrlRefused
-from worker.gateway.addresses import Address
+from worker.gateway.urls.addresses import Address
 
 _MAX_CHARACTERS = 8192
 _PORTS = {"http": 80, "https": 443}

@@ -19,10 +19,10 @@ import httpx
 import structlog
 
 from worker.errors import UrlRefused
-from worker.gateway.addresses import Address, Permits, may_be_reached
-from worker.gateway.hosts import AllowedHosts
-from worker.gateway.picture_url import PictureUrl
-from worker.gateway.pinned import MAX_TRIED, PinnedBackend, Resolve, SystemResolver
+from worker.gateway.urls.addresses import Address, Permits, may_be_reached
+from worker.gateway.urls.hosts import AllowedHosts
+from worker.gateway.urls.picture_url import PictureUrl
+from worker.gateway.urls.pinned import MAX_TRIED, PinnedBackend, Resolve, SystemResolver
 from worker.settings.gateway import UrlSettings
 
 log = structlog.get_logger()

@@ -7,8 +7,14 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 
-from worker.gateway import examples
-from worker.gateway.schemas import ErrorResponse, HealthResponse, InspectRequest, InspectResponse, ReadyResponse
+from worker.gateway.document import examples
+from worker.gateway.document.schemas import (
+    ErrorResponse,
+    HealthResponse,
+    InspectRequest,
+    InspectResponse,
+    ReadyResponse,
+)
 from worker.settings import Settings
 
 ENDPOINT = "/image-anomaly-detection"

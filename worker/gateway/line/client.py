@@ -20,7 +20,7 @@ import structlog
 
 from worker.errors import FrameError, LineError, StreamUnavailable
 from worker.gateway.failures import Failure, of_frame_error
-from worker.gateway.tickets import Ticket, Tickets
+from worker.gateway.line.tickets import Ticket, Tickets
 from worker.runtime.retry import Outage
 from worker.settings import Settings
 from worker.stream.connection import connect

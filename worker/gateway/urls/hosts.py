@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from worker.errors import SettingsError
-from worker.gateway.picture_url import PictureUrl, read_host
+from worker.gateway.urls.picture_url import PictureUrl, read_host
 
 
 class AllowedHosts:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from worker.gateway import label_maps
+from worker.gateway.answers import label_maps
 from worker.types import Result
 
 _AT_ONCE_PIXELS = 2**20

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from starlette.requests import Request
 
+from worker.gateway.access.keys import KeyRing
+from worker.gateway.access.rate import RateLimiter
 from worker.gateway.failures import Failure
-from worker.gateway.keys import KeyRing
-from worker.gateway.rate import RateLimiter
 from worker.settings import GatewaySettings
 
+_IPV6_PREFIX = 64
 _HOW = "send a key in the header X-API-Key, or in Authorization: Bearer"
 
 
@@ -30,7 +33,7 @@ class Access:
             Failure: 401 there is no key, 403 it is nobody's.
         """
         if self._keys is None:
-            return request.client.host if request.client else ""
+            return _client(request.client.host if request.client else "")
         presented = _key_in(request)
         if not presented:
             raise Failure(401, f"an API key is needed: {_HOW}")
@@ -48,6 +51,17 @@ class Access:
         wait_s = self._rate.wait_s(self.check_key(request))
         if wait_s:
             raise Failure(429, "too many requests: gateway.rate_per_s and gateway.rate_burst limit them", wait_s)
+
+
+def _client(address: str) -> str:
+    """Who asks, by the address; of IPv6 by its first half, for the other half is the client's to choose."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # there is none, as on a socket of this machine
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped:
+        return address
+    return str(ipaddress.ip_network((found, _IPV6_PREFIX), strict=False))
 
 
 def _key_in(request: Request) -> str:
