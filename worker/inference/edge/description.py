@@ -13,11 +13,11 @@ from worker.inference.postprocess import OPENING_RADIUS
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The names of a graph's input and output, and whether it takes the frames' bytes: N×h×w×3 uint8, else N×3×h×w
-    float32, normalised."""
+    """The names of a graph's input and output, None where its runtime counts them, and whether it takes the frames'
+    bytes: N×h×w×3 uint8, else N×3×h×w float32, normalised."""
 
-    input: str
-    output: str
+    input: str | None
+    output: str | None
     takes_bytes: bool = True
 
 
@@ -37,13 +37,13 @@ def describe(bundle: Bundle, ends: Ends, **told: Any) -> str:
         "made_by": f"line-worker {__version__}",
         **told,
         "input": {
-            "name": ends.input,
+            **_name(ends.input),
             "dtype": "uint8" if ends.takes_bytes else "float32",
             "shape": shape,
             "layout": "NHWC" if ends.takes_bytes else "NCHW",
             "colour": "RGB",
         },
-        "output": {"name": ends.output, "dtype": "float32", "shape": ["N", 1, height, width]},
+        "output": {**_name(ends.output), "dtype": "float32", "shape": ["N", 1, height, width]},
         "resize": {
             "width": width,
             "height": height,
@@ -57,3 +57,7 @@ def describe(bundle: Bundle, ends: Ends, **told: Any) -> str:
         "camera_thresholds": dict(bundle.camera_thresholds),
     }
     return json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+
+
+def _name(name: str | None) -> dict[str, str | int]:
+    return {"index": 0} if name is None else {"name": name}

@@ -118,7 +118,7 @@ def _make_paddle_lite(bundle: Bundle, request: Request, folder: Path, scratch: P
     graph, half = folder / "model.nb", request.precision == "fp16"
     lite.optimise(lite.find_converter(request.converter), checked, graph, request.target, half=half)
     verified = "the graph that Paddle Lite's converter was given (what it made of it was not run)"
-    return Made(graph, Ends("x", "", takes_bytes=False), checked, verified, {"target": request.target})
+    return Made(graph, Ends(None, None, takes_bytes=False), checked, verified, {"target": request.target})
 
 
 FORMATS: Mapping[str, Format] = {
