@@ -138,6 +138,8 @@ def test_a_paddle_without_onednn_is_not_asked_for_it(told: Any, monkeypatch: pyt
 def test_what_paddle_was_not_built_for_is_refused_naming_the_package_that_is(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if engine._is_built_for(kind):
+        pytest.skip(f"this paddle was built for {kind}")
     for name in KINDS[kind].flags:
         monkeypatch.setenv(name, "as it was")  # and put back: opening an engine sets them in this process
     with pytest.raises(ValueError, match=r"not compiled with|must be a string which is like"):

@@ -16,7 +16,7 @@ import pytest
 from skimage import morphology
 
 from worker.devices import Device
-from worker.errors import BundleError, DeviceError, EngineError, SettingsError
+from worker.errors import BundleError, EngineError, SettingsError
 from worker.inference.engines import Variant, open_engine
 from worker.inference.predictor import Predictor
 from worker.inference.preprocess import Transforms, preprocess
@@ -165,24 +165,6 @@ def test_a_damaged_bare_export_is_a_bundle_error(name: str, tmp_path: Path) -> N
     (folder / name).write_bytes((folder / name).read_bytes()[:1000])
     with pytest.raises(BundleError, match="paddle cannot load it"):
         Predictor.open(folder)
-
-
-@pytest.mark.parametrize(
-    ("device", "package"),
-    [
-        (Device("gpu", 0), "paddlepaddle-gpu"),
-        (Device("xpu", 0), "paddlepaddle-xpu"),
-        (Device("dcu", 0), "paddlepaddle-dcu"),
-        (Device("npu", 0), "paddle-custom-npu"),
-    ],
-)
-def test_a_device_that_this_paddle_was_not_built_for_names_the_package_that_is(device: Device, package: str) -> None:
-    from worker.training.framework import paddle
-
-    if device.kind == "gpu" and paddle.is_compiled_with_cuda():
-        pytest.skip("this paddle was built for GPUs")
-    with pytest.raises(DeviceError, match=f"{device}.*install {package}$"):
-        Predictor.open(models.bare_export(), device)
 
 
 def test_an_unknown_engine_is_refused_naming_those_there_are(predictor: Predictor) -> None:
