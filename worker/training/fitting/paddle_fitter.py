@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import numpy.typing as npt
 
-from worker.devices import Device
+from worker.devices import Device, index_here
 from worker.errors import DeviceError
 from worker.inference.engines.paddle import check_device
 from worker.training.fitting.fitter import VELOCITY, Features, Inputs, student_of
@@ -102,7 +104,8 @@ class PaddleFitter:
         """Each of several processes has a device of its own, which whoever launched them chose."""
         if device.kind == "cpu":
             return "cpu"
-        return f"{device.kind}:{self._together.device_id if self._together.world_size > 1 else device.index}"
+        alone = self._together.world_size == 1
+        return f"{device.kind}:{index_here(device, os.environ) if alone else self._together.device_id}"
 
     def _mean(self, value: Tensor) -> Tensor:
         """Over all the processes that take part."""
