@@ -1,7 +1,8 @@
-"""The demo's processes: the same commands that a user would start, each with its settings in its environment."""
+"""Processes of ours: the same commands that a user would start, each with its settings in its environment."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -10,6 +11,17 @@ from pathlib import Path
 from types import TracebackType
 
 from worker.errors import LineError
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)  # loaded now: between fork and exec there is no time for it
+
+
+def end_with_parent() -> None:
+    """In a child before it becomes its program: SIGTERM for it when whoever started it dies, by whatever signal.
+
+    What starts it must be a thread that lives as long as the process does, such as the main one.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Processes:
@@ -29,7 +41,8 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the demo, which ends them in their order
+                start_new_session=True,  # Ctrl-C is for whoever started them, who ends them in their order
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - a call of libc, which takes no lock
             )
 
     def check(self) -> None:

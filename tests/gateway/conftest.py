@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import models
 import pytest
+from conftest import settings_for
 from runtime.pool import Pool
 
 from worker.stream.embedded import EmbeddedRedis
@@ -28,8 +29,6 @@ def service(pool: Pool) -> Iterator[Service]:
 @pytest.fixture
 def hand(redis_url: str) -> Iterator[HandWorker]:
     """A worker in whose place the test decides, on an empty Redis of its own."""
-    from conftest import settings_for
-
     with HandWorker(settings_for(redis_url)) as worker:
         yield worker
 

@@ -73,15 +73,14 @@ def test_without_redis_it_is_alive_and_not_ready(pictures: list[bytes]) -> None:
         began = time.monotonic()
         assert "Redis cannot be reached" in failed(service.post(pictures[0]), 503)
         assert time.monotonic() - began < 10
-        assert service.metric('line_redis_up{line="test"}') == 0
+        assert service.http.get("/metrics").status_code == 200
 
 
-def test_requests_and_the_ledger_are_counted(hand: HandWorker, redis_url: str, pictures: list[bytes]) -> None:
+def test_requests_are_counted(hand: HandWorker, redis_url: str, pictures: list[bytes]) -> None:
     with Service(redis_url) as service:
         answer = service.post_soon(pictures[0], camera="left")
         (frame,) = hand.take()
         assert service.metric("line_gateway_waiting") == 1
-        assert service.metric('line_backlog_frames{line="test"}') == 1
         hand.finish(frame)
         answer.result()
         service.post(b"no picture")
@@ -92,7 +91,6 @@ def test_requests_and_the_ledger_are_counted(hand: HandWorker, redis_url: str, p
         assert service.metric(requests % ("?", 404)) == 1
         assert service.metric("line_gateway_seconds_count") == 2
         assert service.metric("line_gateway_waiting") == 0
-        assert service.metric('line_frames_total{camera="left",line="test",verdict="OK"}') == 1
         assert service.http.get("/metrics").headers["content-type"].startswith("text/plain; version=")
 
 

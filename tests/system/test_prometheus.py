@@ -78,7 +78,7 @@ def let_all_be_scraped(line: RunningLine, prometheus: Prometheus) -> None:
 def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
     redis_url: str, small_model: Path, executable: str, tmp_path: Path
 ) -> None:
-    ports = {job: free_port() for job in ("run", "alerts", "produce")}
+    ports = {job: free_port() for job in ("run", "alerts", "produce", "serve")}
     settings = {"metrics__port": ports["run"], "metrics__alerts_port": ports["alerts"], "queue__max_frames": 40}
     with (
         RunningLine(redis_url, tmp_path, model=small_model, **settings) as line,
@@ -89,6 +89,7 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
         sources = ["a=test://?seed=1&size=64&count=50", "b=test://?seed=2&size=64&count=50"]
         away = "away=rtsp://127.0.0.1:9/none"
         line.start("alerts", "alerts")
+        line.start("serve", "serve", gateway__port=ports["serve"])
         line.start(
             "produce", "produce", *sources, away, "--policy", "drop-newest", metrics__produce_port=ports["produce"]
         )

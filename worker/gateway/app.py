@@ -22,11 +22,8 @@ from worker.gateway.pictures import Pictures
 from worker.gateway.probes import Probes
 from worker.gateway.replying import failed
 from worker.gateway.room import Room
-from worker.metrics import GatewayMetrics, LedgerCollector
+from worker.metrics import GatewayMetrics
 from worker.settings import Settings
-from worker.stream.connection import connect
-from worker.stream.keys import LineKeys
-from worker.stream.ledger import read_ledger
 
 
 class Service:
@@ -40,9 +37,6 @@ class Service:
         registry = CollectorRegistry()
         self.metrics = GatewayMetrics(registry)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ledger = connect(settings)
-        keys = LineKeys(settings.line)
-        registry.register(LedgerCollector(settings.line, lambda: read_ledger(self._ledger, keys).as_dict()))
         access = Access(settings.gateway)
         self._lookout = Lookout(settings)
         self._line = LineClient(settings)
@@ -64,7 +58,6 @@ class Service:
             await self._pictures.aclose()
             await asyncio.to_thread(self._lookout.close)
             self.inspection.close()
-            self._ledger.close()
 
     def give_up(self) -> None:
         """Answer now what still waits; from any thread."""
@@ -95,6 +88,8 @@ def create_app(settings: Settings, service: Service) -> FastAPI:
     app.add_api_route("/health", service.probes.health, methods=["GET"], **operations.health)
     app.add_api_route("/ready", service.probes.ready, methods=["GET"], **operations.ready)
     app.add_api_route("/metrics", service.probes.metrics, methods=["GET"], **operations.metrics)
+    for path, probe in (("/health", service.probes.health), ("/ready", service.probes.ready)):  # some balancers ask so
+        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _not_served)
     app.add_exception_handler(Exception, _broken)
     operations.complete(app)

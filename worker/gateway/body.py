@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 
 from worker.gateway.failures import Failure
-from worker.gateway.room import Place
+from worker.gateway.room import Held
 from worker.settings import LimitSettings
 
 # Base64 takes four characters for three bytes. JSON may write a slash as two characters and a line break, of which some
@@ -22,7 +22,7 @@ def most_body_bytes(limits: LimitSettings) -> int:
     return int(limits.max_bytes * _CHARACTERS_A_BYTE) + _ALL_ELSE
 
 
-async def read_body(request: Request, place: Place, most_bytes: int, within_s: float) -> bytes:
+async def read_body(request: Request, held: Held, most_bytes: int, within_s: float) -> bytes:
     """All of the JSON body.
 
     Raises:
@@ -35,7 +35,7 @@ async def read_body(request: Request, place: Place, most_bytes: int, within_s: f
         raise _too_large(most_bytes)
     try:
         async with asyncio.timeout(within_s):
-            return await _read(request, place, most_bytes)
+            return await _read(request, held, most_bytes)
     except TimeoutError:
         raise Failure(408, f"the request's body did not come within {within_s:g} s (gateway.timeout_s)") from None
 
@@ -55,13 +55,13 @@ def _check_kind(request: Request) -> None:
         raise Failure(415, f"Content-Encoding {packed!r}: the body must not be packed; pictures are already")
 
 
-async def _read(request: Request, place: Place, most_bytes: int) -> bytes:
+async def _read(request: Request, held: Held, most_bytes: int) -> bytes:
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
         if size > most_bytes:
             raise _too_large(most_bytes)
-        place.take(len(piece))
+        held.take(len(piece))
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from worker.gateway.line.lookout import Lookout
 from worker.gateway.pictures import Pictures
 from worker.gateway.replying import failed, new_log_id
 from worker.gateway.room import Room
+from worker.gateway.sent import Sent
 from worker.inference.headers import Header
 from worker.settings import Settings
 from worker.stream.replies import DeadReply, Reply
@@ -27,18 +27,7 @@ from worker.types import Frame, Result
 
 _MOST_ARRAY_PIXELS = 2**24  # an array has two to four characters a pixel: beyond it one answer would fill the memory
 _WRITERS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """When a request came, by the event loop's clock and by the calendar, unix nanoseconds."""
-
-    at: float
-    at_ns: int
-
-    @classmethod
-    def now(cls) -> _Arrival:
-        return cls(asyncio.get_running_loop().time(), time.time_ns())
+_LARGE = 2**20  # bytes, from which reading the JSON keeps the event loop from others too long
 
 
 class Inspection:
@@ -64,15 +53,19 @@ class Inspection:
 
     async def answer(self, request: Request) -> Response:
         """The answer, whatever comes of it."""
-        arrival = _Arrival.now()
+        arrived = asyncio.get_running_loop().time()
         asked: InspectRequest | None = None
         try:
             self._access.check(request)
-            with self._room.place() as place:
-                body = await read_body(request, place, self._most_body_bytes, self._gateway.timeout_s)
-                asked = parse_request(body)
-                del body  # the picture is in hand once, not three times, while its verdict is waited for
-                return await self._inspect(asked, arrival)
+            with ExitStack() as stack:
+                held = stack.enter_context(self._room.held())
+                body = await read_body(request, held, self._most_body_bytes, self._gateway.timeout_s)
+                with self._room.place():
+                    asked = await _parsed(body)
+                    del body  # the picture is in hand once, not three times, while its verdict is waited for
+                    answer = await self._inspect(asked, arrived)
+                held.change_to(len(answer))
+                return Sent(answer, stack.pop_all())
         except Failure as failure:
             return failed(failure, failure.log_id or (asked.logId if asked else None))
         except ClientDisconnect:
@@ -82,25 +75,25 @@ class Inspection:
         """Write no more answers."""
         self._writers.shutdown(wait=False, cancel_futures=True)
 
-    async def _inspect(self, asked: InspectRequest, arrival: _Arrival) -> Response:
+    async def _inspect(self, asked: InspectRequest, arrived: float) -> bytes:
         if problem := self._lookout.state.problem:
             raise Failure(503, problem, 1)
         limit_ms = max(1, int(self._gateway.timeout_s * 1_000))  # 0 would be none
         deadline_ms = min(asked.deadlineMs or limit_ms, limit_ms)
-        deadline = arrival.at + deadline_ms / 1_000
+        deadline = arrived + deadline_ms / 1_000
         data, encoding, header = await self._pictures.get(asked.image, deadline)
         asked.image = ""
         form = self._form(asked, header)
+        # No `captured_at`: our clock may be another than the line's, by which workers judge what is late.
         frame = Frame(
             camera=asked.camera or self._gateway.camera,
             data=data,
             encoding=encoding,
-            captured_at=arrival.at_ns,
             part_id=asked.partId or "",
             deadline_ms=deadline_ms,
         )
         result = _verdict(await self._line.inspect(frame, deadline))
-        return Response(await self._written(result, form), media_type="application/json")
+        return await self._written(result, form)
 
     def _form(self, asked: InspectRequest, header: Header) -> Form:
         form = Form(
@@ -122,6 +115,10 @@ class Inspection:
         if is_written_at_once(result, form):
             return write(result, form)
         return await asyncio.get_running_loop().run_in_executor(self._writers, write, result, form)
+
+
+async def _parsed(body: bytes) -> InspectRequest:
+    return await asyncio.to_thread(parse_request, body) if len(body) > _LARGE else parse_request(body)
 
 
 def _verdict(reply: Reply) -> Result:

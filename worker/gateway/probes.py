@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -21,7 +19,7 @@ class Probes:
     """`/health`, `/ready` and `/metrics`.
 
     The first two ask for no key: whoever restarts and routes has none, and what they tell is no secret. The numbers do,
-    where keys are asked for: they name the plant's cameras.
+    where keys are asked for. The line's own are the workers' to tell.
     """
 
     def __init__(self, lookout: Lookout, access: Access, registry: CollectorRegistry) -> None:
@@ -46,5 +44,4 @@ class Probes:
             self._access.check_key(request)
         except Failure as failure:
             return failed(failure)
-        text = await asyncio.to_thread(generate_latest, self._registry)  # the ledger is asked for at Redis
-        return Response(text, headers={"Content-Type": METRICS_TYPE})
+        return Response(generate_latest(self._registry), headers={"Content-Type": METRICS_TYPE})

@@ -13,6 +13,7 @@ import uvicorn
 
 from worker.errors import LineError, SettingsError
 from worker.gateway.app import Service, create_app
+from worker.gateway.connection import Connection
 from worker.settings import GatewaySettings, Settings
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Server:
         _log_by_structlog()
         config = uvicorn.Config(
             create_app(settings, self._service),
+            http=Connection,
             access_log=False,  # the metrics count, and a line for each of many requests a second helps nobody
             log_config=None,
             server_header=False,

@@ -14,6 +14,7 @@ from types import TracebackType
 import redis
 
 from worker.errors import StreamError
+from worker.processes import end_with_parent
 
 _START_TIMEOUT_S = 10.0
 
@@ -54,7 +55,12 @@ class EmbeddedRedis:
         command = [executable or find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         command += ["--dir", self._folder.name, "--logfile", str(log), "--daemonize", "no", *options]
         # A group of its own: Ctrl-C in the terminal must not stop the server before those who use it.
-        self.process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - a call of libc, which takes no lock
+        )
         self._wait(log)
 
     def stop(self) -> None:

@@ -19,6 +19,9 @@ _MAX_PART_ID = 128
 _MAX_DEADLINE_MS = 86_400_000
 _FLAGS: dict[Any, bool] = {0: False, 1: True, "false": False, "true": True, "False": False, "True": True}
 _MAX_TOLD = 1_000
+_MOST_VALUES = (
+    1_000  # a body of nothing but brackets would become a gigabyte of objects; Base64 has none of these marks
+)
 
 
 def _flag(value: Any) -> Any:
@@ -171,6 +174,8 @@ def parse_request(body: bytes) -> InspectRequest:
     Raises:
         Failure: 422, with the fields that are wrong; with the request's `logId` where it has one.
     """
+    if any(body.count(mark) > _MOST_VALUES for mark in (b",", b"[", b"{")):
+        raise Failure(422, f"the request's body: more than {_MOST_VALUES:,} values; a request has ten")
     try:
         return InspectRequest.model_validate_json(body)
     except ValidationError as error:

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -168,7 +169,8 @@ class LineClient:
         outage = Outage("replies", _LONGEST_PAUSE_S)
         while not self._closing.is_set():
             self._ride_out(outage, lambda: self._settle(self._tickets.replied(self._replies.read())))
-        self._ride_out(outage, self._replies.delete_read)
+        with suppress(LineError):  # what is left expires
+            self._replies.delete_read()
 
     def _ride_out(self, outage: Outage, ask: Callable[[], Any]) -> None:
         try:
