@@ -85,6 +85,20 @@ def test_one_command_serves_as_paddlex_does_and_leaves_nothing_behind(small_mode
         assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
 
 
+def test_a_service_that_is_killed_leaves_nothing_behind_either(small_model: Path, tmp_path: Path) -> None:
+    arguments = ["--model", str(small_model), "--port", str(free_port()), "--engine", "paddle", "--precision", "fp32"]
+    with started(tmp_path, *arguments) as (process, output):
+        wait_for_answer(process, output)
+        below = children(process.pid)
+        assert len(below) == 3, "a Redis, the supervisor and its worker"
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() for pid in below):
+            assert time.monotonic() < deadline, below
+            time.sleep(0.1)
+
+
 def test_workers_that_end_before_their_time_end_the_service_with_what_they_said(
     small_model: Path, tmp_path: Path
 ) -> None:
