@@ -131,6 +131,9 @@ class FrameError(LineError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[FrameError], tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
 
 class FieldError(FrameError):
     """A frame's fields are missing, unknown or malformed."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import models
@@ -34,7 +38,7 @@ def test_one_picture_in_paddlexs_spelling(run: Run, photos: Path, tmp_path: Path
     )  # fmt: skip
 
     assert done.exit_code == 0, done.output
-    printed = ast.literal_eval(done.stdout)["res"]
+    printed = json.loads(done.stdout)["res"]
     assert (printed["input_path"], printed["pred"]) == (str(picture), "...")
     saved = json.loads((tmp_path / "output" / "part1_res.json").read_text())
     assert saved["verdict"] == printed["verdict"]
@@ -60,7 +64,8 @@ def test_a_broken_picture_is_told_and_the_others_go_on(run: Run, photos: Path, t
 
     assert done.exit_code == 65
     assert "broken.jpg: no picture" in done.stderr
-    assert len(done.stdout.splitlines()) == 1
+    told = [json.loads(line)["res"] for line in done.stdout.splitlines()]
+    assert [one["verdict"] == "INVALID" for one in told] == [True, False]
     assert "failed 1" in done.stderr
 
 
@@ -76,8 +81,8 @@ def test_the_pipelines_file_is_written_edited_and_used(run: Run, photos: Path, t
         "predict", "--pipeline", str(file), "--input", str(photos / "part1.png"), "--device", "cpu", "--threshold", "0"
     )
 
-    assert ast.literal_eval(by_file.stdout)["res"]["verdict"] == "OK"
-    assert ast.literal_eval(by_flag.stdout)["res"]["verdict"] == "NG", "flags win over the file"
+    assert json.loads(by_file.stdout)["res"]["verdict"] == "OK"
+    assert json.loads(by_flag.stdout)["res"]["verdict"] == "NG", "flags win over the file"
     again = run("get-pipeline-config", "anomaly_detection", "--save_path", str(tmp_path / "my_path"))
     assert again.exit_code == 78
     assert "is there already" in again.stderr
@@ -88,6 +93,43 @@ def test_one_file_for_several_pictures_is_refused(run: Run, photos: Path, tmp_pa
 
     assert done.exit_code == 78
     assert "one file for 7 pictures" in done.stderr
+
+
+def test_a_result_that_cannot_be_saved_does_not_end_the_others(run: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "part1_res.png").mkdir()
+
+    done = run("predict", "--input", str(photos), "--save_path", str(tmp_path / "out"), *MODEL)
+
+    assert done.exit_code == 65
+    assert "part1_res.png cannot be written" in done.stderr
+    assert "failed 1" in done.stderr
+    assert len(list(tmp_path.rglob("*_res.json"))) == 6
+
+
+def test_a_folder_may_have_a_dot_in_its_name(run: Run, photos: Path, tmp_path: Path) -> None:
+    done = run("predict", "--input", str(photos / "part1.png"), "--save_path", str(tmp_path / "out.v2"), *MODEL)
+
+    assert done.exit_code == 0, done.output
+    assert sorted(path.suffix for path in (tmp_path / "out.v2").iterdir()) == [".json", ".png"]
+
+
+def test_on_a_terminal_the_bar_leaves_the_results_to_standard_output(photos: Path, tmp_path: Path) -> None:
+    """Standard error is a terminal, standard output a file: as in `predict … > results`."""
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "worker", "predict", "--input", str(photos), "--device", "cpu", *MODEL]
+    with (tmp_path / "results").open("wb") as results:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=results, stderr=end)
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # a terminal whose other end is closed ends so
+        while piece := os.read(terminal, 65_536):
+            shown += piece
+    os.close(terminal)
+
+    assert process.wait(60) == 0
+    assert b"inspecting" in shown
+    assert len([json.loads(line) for line in (tmp_path / "results").read_text().splitlines()]) == 7
 
 
 def test_a_style_for_people(run: Run, photos: Path, tmp_path: Path) -> None:

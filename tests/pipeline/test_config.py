@@ -54,6 +54,20 @@ def test_what_paddlex_and_we_add_to_it() -> None:
     assert read == PipelineConfig(**expected)  # type: ignore[arg-type]
 
 
+def test_what_paddlex_reads_beside_a_model_is_taken_there() -> None:
+    model = {
+        "use_hpip": True,
+        "hpi_config": {"x": 1},
+        "engine_config": {},
+        "genai_config": None,
+        "model_dir": Path("m"),
+    }
+    read = parse_config({"pipeline_name": "anomaly_detection", "SubModules": {"AnomalyDetection": model}})
+
+    assert read == PipelineConfig(model="m", use_hpip=True)
+    assert parse_config({"pipeline_name": "anomaly_detection", "SubModules": None}) == PipelineConfig()
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours"), [("paddle_static", "paddle"), ("hpi", "auto"), ("onnxruntime", "onnxruntime")]
 )

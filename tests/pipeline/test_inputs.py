@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from worker.errors import ImageError, SourceError
+from worker.pipeline import inputs
 from worker.pipeline.inputs import Source, sources
 from worker.settings import LimitSettings
 
@@ -138,7 +142,7 @@ def test_a_file_that_is_no_picture_says_which(content: bytes, reason: str, tmp_p
 def test_limits_hold_before_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(models.jpeg(PICTURE))
 
-    with pytest.raises(ImageError, match="max_bytes is 100"):
+    with pytest.raises(ImageError, match="more than 100 bytes"):
         only(tmp_path / "x.jpg", LimitSettings(max_bytes=100)).read()
 
 
@@ -154,6 +158,51 @@ def test_formats_that_only_paddlex_takes(tmp_path: Path) -> None:
     assert np.array_equal(only(tmp_path / "x.ppm").read(), PICTURE)
     with pytest.raises(ImageError, match="max_pixels is 10"):
         only(tmp_path / "x.ppm", LimitSettings(max_pixels=10)).read()
+
+
+def test_an_array_is_what_it_was_when_it_was_given() -> None:
+    """A camera loop fills the same memory again and again, while the pictures before are still to be read."""
+    memory = np.zeros((9, 9, 3), np.uint8)
+    source = only(memory)
+    memory[...] = 200
+
+    assert not source.read().any()
+
+
+def test_a_picture_in_tiff_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
+    PillowImage.new("L", (20_000, 9_000)).save(tmp_path / "x.tif", compression="tiff_lzw")
+
+    with pytest.raises(ImageError, match=r"20000×9000|decompression bomb"):
+        only(tmp_path / "x.tif").read()
+    PillowImage.new("L", (5, 5)).save(tmp_path / "small.tif")
+    with pytest.raises(ImageError, match="min_side is 8"):
+        only(tmp_path / "small.tif").read()
+
+
+def test_several_pictures_in_one_file_are_not_judged_by_the_first(tmp_path: Path) -> None:
+    first, second = (PillowImage.fromarray(image) for image in models.images(2))
+    first.save(tmp_path / "x.gif", save_all=True, append_images=[second])
+    first.save(tmp_path / "pages.tiff", save_all=True, append_images=[second])
+    (tmp_path / "x.jpg").write_bytes((tmp_path / "x.gif").read_bytes())
+    (tmp_path / "y.jpg").write_bytes((tmp_path / "pages.tiff").read_bytes())
+
+    for name in ("x.jpg", "y.jpg"):
+        with pytest.raises(ImageError, match="2 pictures in one file"):
+            only(tmp_path / name).read()
+
+
+def test_a_file_is_not_kept_in_memory_and_only_a_regular_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(models.jpeg(PICTURE, ".png"))
+    source = only(tmp_path / "x.png")
+    source.read()
+    assert not any(isinstance(value, bytes) for value in vars(source).values())
+
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="no regular file"):
+        only(tmp_path / "pipe.png").read()
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    with pytest.raises(ImageError, match="no regular file"):
+        only(tmp_path / "zero.png").read()
 
 
 def test_each_page_of_a_tiff_is_a_picture(tmp_path: Path) -> None:
@@ -172,6 +221,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         body = models.jpeg(PICTURE, ".png")
+        if "slow" in self.path:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                for at in range(len(body)):
+                    self.wfile.write(body[at : at + 1])
+                    time.sleep(0.05)
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -199,3 +256,9 @@ def test_a_url_that_is_gone_or_too_large_says_so(url: str) -> None:
         only(f"{url}/gone.png").read()
     with pytest.raises(ImageError, match="more than 100 bytes"):
         only(f"{url}/part.png", LimitSettings(max_bytes=100)).read()
+
+
+def test_a_url_that_trickles_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "_FETCHED_WITHIN_S", 0.5)
+    with pytest.raises(SourceError, match=r"not all of it came within 0\.5 s"):
+        only(f"{url}/slow.png").read()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import models
 import numpy as np
 import pytest
 
 from worker import create_model, create_pipeline
 from worker.devices import Device
-from worker.errors import DeviceError, EngineError, SettingsError, SourceError
+from worker.errors import DeviceError, EngineError, LineError, SettingsError, SourceError
 from worker.inference.predictor import Predictor
 from worker.pipeline import AnomalyDetectionPipeline
 from worker.pipeline.lane import Lane
@@ -39,7 +42,7 @@ def test_batches_say_what_single_pictures_say(pipeline: AnomalyDetectionPipeline
 def test_predict_is_a_generator_that_reads_only_what_is_needed(pipeline: AnomalyDetectionPipeline) -> None:
     asked = []
 
-    def endless() -> object:
+    def endless() -> Iterator[object]:
         while True:
             asked.append(1)
             yield PICTURES[0]
@@ -57,6 +60,55 @@ def test_one_bad_picture_among_others_harms_only_itself(pipeline: AnomalyDetecti
     assert [bool(result.error) for result in results] == [False, True, False, True]
     assert [result["verdict"] for result in results][1::2] == ["INVALID", "INVALID"]
     assert [results[0]["pred"].tobytes(), results[2]["pred"].tobytes()] == masks(pipeline)[:2]
+
+
+def test_what_is_done_is_given_before_the_next_is_asked_for(pipeline: AnomalyDetectionPipeline) -> None:
+    """A camera loop that wants its last verdict before it takes the next picture must not wait for ever."""
+    given = threading.Semaphore(5)
+
+    def camera() -> Iterator[object]:
+        for picture in PICTURES:
+            assert given.acquire(timeout=10), "no result came back"
+            yield picture
+
+    for result in pipeline.predict(camera(), batch_size=1):
+        assert result["pred"] is not None
+        given.release()
+
+
+def test_pictures_that_end_with_an_error_lose_none_of_those_before(pipeline: AnomalyDetectionPipeline) -> None:
+    def broken() -> Iterator[object]:
+        yield from PICTURES
+        raise OSError("the camera is gone")
+
+    found = []
+    with pytest.raises(OSError, match="the camera is gone"):
+        found.extend(pipeline.predict(broken(), batch_size=8))
+    found = []
+    with suppress(OSError):
+        for result in pipeline.predict(broken(), batch_size=8):
+            found.append(result["pred"].tobytes())
+    assert found == masks(pipeline)
+
+
+def test_a_memory_that_is_filled_again_gives_each_picture_its_own_verdict(pipeline: AnomalyDetectionPipeline) -> None:
+    sized = [cv2.resize(picture, (200, 150)) for picture in PICTURES]
+    alone = [result["pred"].tobytes() for result in pipeline.predict(sized)]
+
+    def camera() -> Iterator[object]:
+        memory = np.empty_like(sized[0])
+        for picture in sized:
+            np.copyto(memory, picture)
+            yield memory
+
+    assert [result["pred"].tobytes() for result in pipeline.predict(camera(), batch_size=8)] == alone
+
+
+def test_after_its_end_it_says_so() -> None:
+    with create_model("STFPM", model_dir=models.bare_export(), device="cpu") as opened:
+        pass
+    with pytest.raises(LineError, match="this pipeline is closed"):
+        list(opened.predict(PICTURES[0]))
 
 
 def test_nothing_but_bad_pictures(pipeline: AnomalyDetectionPipeline) -> None:
@@ -91,6 +143,10 @@ def test_a_batch_that_fails_in_the_device_gives_each_picture_its_error(pipeline:
     assert [type(outcome) for outcome in refused] == [EngineError, EngineError]
     assert [type(outcome) for outcome in taken] == [np.ndarray, np.ndarray]
     lane.close()
+
+
+def test_a_batch_size_may_be_numpys(pipeline: AnomalyDetectionPipeline) -> None:
+    assert len(list(pipeline.predict(PICTURES, batch_size=np.int64(4)))) == len(PICTURES)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [0, 257, -1, 1.5, "8"])
@@ -135,6 +191,19 @@ def test_what_cannot_be_had_says_why(arguments: dict[str, object], error: type[E
         create_pipeline(**arguments)  # type: ignore[arg-type]
 
 
+def test_high_performance_that_is_asked_for_wins_over_the_file() -> None:
+    model = {"model_dir": str(models.bare_export())}
+    config = {
+        "pipeline_name": "anomaly_detection",
+        "engine": "paddle_static",
+        "SubModules": {"AnomalyDetection": model},
+    }
+    with create_pipeline(config=config, device="cpu") as plain:
+        assert plain._settings.engine == "paddle"
+    with create_pipeline(config=config, device="cpu", use_hpip=True) as fast:
+        assert (fast._settings.engine, fast._settings.precision) == ("auto", "auto")
+
+
 def test_only_stfpm_is_a_model() -> None:
     with pytest.raises(SettingsError, match="the only one is STFPM"):
         create_model("PP-OCRv5")
@@ -143,7 +212,7 @@ def test_only_stfpm_is_a_model() -> None:
 def test_options_of_paddlexs_own_engines_are_taken_and_said_to_do_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     options = {"pp_option": None, "hpi_config": {"backend": "tensorrt"}}
     with create_pipeline("anomaly_detection", model_dir=models.bare_export(), device="cpu", **options):
-        assert "hpi_config" in capsys.readouterr().out
+        assert "hpi_config" in capsys.readouterr().err
     assert threading.active_count() < 50
 
 

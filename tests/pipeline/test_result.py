@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import models
@@ -111,11 +112,11 @@ def test_a_style_that_is_not_there_says_what_is(bad: AnomalyResult, tmp_path: Pa
 
 
 def test_an_array_has_a_name_that_no_other_has(pipeline: AnomalyDetectionPipeline, tmp_path: Path) -> None:
-    for result in pipeline.predict([PICTURES[0][..., ::-1], PICTURES[1][..., ::-1]]):
+    for result in pipeline.predict([PICTURES[0][..., ::-1]] * 50):
         result.save_all(tmp_path)
         assert result["input_path"] is None
 
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".png", ".png"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 50 + [".png"] * 50
 
 
 def test_a_place_that_cannot_be_written_says_so(bad: AnomalyResult, tmp_path: Path) -> None:
@@ -135,3 +136,28 @@ def test_a_picture_that_cannot_be_inspected_is_invalid_and_draws_nothing(broken:
         broken.save_to_img(tmp_path)
     with pytest.raises(type(broken.error), match=r"broken\.png"):  # type: ignore[arg-type]
         broken.img  # noqa: B018
+
+
+def test_a_result_holds_its_own_map_alone_and_can_be_sent_to_another_process(
+    bad: AnomalyResult, broken: AnomalyResult
+) -> None:
+    assert bad.anomaly_map is not None
+    assert bad.anomaly_map.base is None
+    error = pickle.loads(pickle.dumps(broken.error))
+    assert (error.reason, str(error)) == (broken.error.reason, str(broken.error))  # type: ignore[union-attr]
+
+
+def test_a_name_that_is_too_long_for_the_files_is_shortened(pipeline: AnomalyDetectionPipeline, tmp_path: Path) -> None:
+    (tmp_path / f"{'ü' * 120}.png").write_bytes(models.jpeg(PICTURES[0], ".png"))
+    [result] = pipeline.predict(str(tmp_path))
+
+    result.save_all(tmp_path / "out")
+
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_format_that_nobody_writes_is_saved_as_png(pipeline: AnomalyDetectionPipeline, tmp_path: Path) -> None:
+    (tmp_path / "x.ras").write_bytes(models.jpeg(PICTURES[0], ".ras"))
+    [result] = pipeline.predict(str(tmp_path))
+
+    assert result.save_to_img(tmp_path / "out").name == "x_res.png"

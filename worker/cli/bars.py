@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -16,4 +18,6 @@ def progress_bars(console: Console) -> Progress:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    # What is printed goes above the bar where both are on the terminal, and where it was sent to otherwise.
+    above = sys.stdout.isatty()
+    return Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=above)

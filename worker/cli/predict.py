@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import mimetypes
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.common import option
+from worker.errors import LineError
 
 if TYPE_CHECKING:
     from worker.pipeline import AnomalyDetectionPipeline, AnomalyResult
@@ -25,8 +29,8 @@ Examples:
   line-worker predict --pipeline ./my_path/anomaly_detection.yaml --input ./photos --batch_size 8
   line-worker predict --model_dir ./model --input ./photos --style overlay --save_path ./looked-at --use_hpip
 
-Each picture's result is a line on standard output. Flags win over the file of --pipeline. Exit code 65: a picture could
-not be inspected; the others were."""
+Each picture's result is a line on standard output, of JSON where that is no terminal. Flags win over the file of
+--pipeline. Exit code 65: a picture could not be inspected, or its result not saved; the others were."""
 )
 @option("--pipeline", default="anomaly_detection", show_default=True, help="anomaly_detection, or a YAML file.")
 @option("--input", "inputs", multiple=True, required=True, help="A picture, a folder or a URL; may be given again.")
@@ -44,10 +48,12 @@ def predict(pipeline: str, inputs: tuple[str, ...], save_path: Path | None, styl
     from worker.errors import FrameError, SettingsError
 
     given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be anything
     save = None if save_path is None else Saver(save_path, style)
     with _opened(pipeline, given) as opened:
         pictures = list(opened.sources(list(inputs)))
-        if save_path is not None and save_path.suffix and len(pictures) > 1:
+        if save is not None and save.is_file and len(pictures) > 1:
             raise SettingsError(f"--save_path {save_path}: one file for {len(pictures)} pictures; name a folder")
         started = time.monotonic()
         told = Counter(_told(result, save) for result in _watched(opened.predict(pictures), len(pictures)))
@@ -93,12 +99,18 @@ def _watched(results: Iterator[AnomalyResult], count: int) -> Iterator[AnomalyRe
 
 def _told(result: AnomalyResult, save: Saver | None) -> str:
     """Print and save one result; the word to count it by."""
-    if result.error is not None:
-        click.echo(f"Error: {result.error}", err=True)
+    if sys.stdout.isatty():
+        result.print(format_json=False)
+    else:
+        result.print(indent=None)
+    try:
+        if result.error is not None:
+            raise result.error
+        if save is not None:
+            save(result)
+    except LineError as error:
+        click.echo(f"Error: {error}", err=True)
         return "failed"
-    result.print(format_json=False)
-    if save is not None:
-        save(result)
     return str(result["verdict"])
 
 
@@ -107,19 +119,22 @@ class Saver:
 
     def __init__(self, path: Path, style: Any) -> None:
         self._path = path
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        self._is_json = path.suffix.lower() == ".json" and not path.is_dir()
+        self.is_file = self._is_json or (kind.startswith("image/") and not path.is_dir())
         self._style = style
         self._names = Counter[str]()
 
     def __call__(self, result: AnomalyResult) -> None:
-        path, suffix = self._path, self._path.suffix.lower()
-        if not suffix:
+        path = self._path
+        if not self.is_file:
             self._names[result.stem] += 1
             if (count := self._names[result.stem]) > 1:
                 path = path / str(count)
                 click.echo(f"{result.stem} was there before: saved below {path}", err=True)
-        if suffix != ".json":
+        if not self._is_json:
             result.save_to_img(path, style=self._style)
-        if suffix in ("", ".json"):
+        if self._is_json or not self.is_file:
             result.save_to_json(path)
 
 

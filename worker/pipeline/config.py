@@ -32,7 +32,17 @@ Engine = Literal["auto", "paddle", "openvino", "onnxruntime"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 
-def _engine(value: Any) -> Any:
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _section(value: Any) -> Any:
+    """One that stands there empty has its defaults."""
+    return {} if value is None else value
+
+
+def own_name_of_engine(value: Any) -> Any:
+    """PaddleX's name for an engine as ours; any other as it is."""
     return _ENGINES.get(value, value) if isinstance(value, str) else value
 
 
@@ -45,15 +55,19 @@ class _Model(_Part):
 
     module_name: Literal["anomaly_detection"] = "anomaly_detection"
     model_name: Literal["STFPM"] = "STFPM"
-    model_dir: str | None = None
+    model_dir: Annotated[str | None, BeforeValidator(_text)] = None
     batch_size: int = Field(8, ge=1, le=256)
-    engine: Annotated[Engine | None, BeforeValidator(_engine)] = None
+    use_hpip: bool | None = None
+    hpi_config: Any = None
+    engine_config: Any = None
+    genai_config: Any = None
+    engine: Annotated[Engine | None, BeforeValidator(own_name_of_engine)] = None
     precision: Precision | None = None
     threshold: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 class _SubModules(_Part):
-    AnomalyDetection: _Model = _Model()
+    AnomalyDetection: Annotated[_Model, BeforeValidator(_section)] = _Model()
 
 
 class _Serving(BaseModel):
@@ -66,11 +80,11 @@ class _Second(_Part):
     """A file of PaddleX 3.0 and later. `engine_config` and `hpi_config` are about PaddleX's own engines."""
 
     pipeline_name: Literal["anomaly_detection"]
-    SubModules: _SubModules = _SubModules()
-    Serving: _Serving = _Serving()
+    SubModules: Annotated[_SubModules, BeforeValidator(_section)] = _SubModules()
+    Serving: Annotated[_Serving, BeforeValidator(_section)] = _Serving()
     device: str | None = None
     use_hpip: bool = False
-    engine: Annotated[Engine | None, BeforeValidator(_engine)] = None
+    engine: Annotated[Engine | None, BeforeValidator(own_name_of_engine)] = None
     engine_config: Any = None
     hpi_config: Any = None
 
@@ -183,6 +197,6 @@ def _second(read: _Second) -> PipelineConfig:
         engine=model.engine or read.engine,
         precision=model.precision,
         threshold=model.threshold,
-        use_hpip=read.use_hpip,
+        use_hpip=read.use_hpip if model.use_hpip is None else model.use_hpip,
         visualize=read.Serving.visualize,
     )

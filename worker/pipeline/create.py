@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import structlog
 
 from worker.errors import SettingsError
 from worker.inference.engines import REFERENCE
-from worker.pipeline.config import PipelineConfig, parse_config, read_config
+from worker.pipeline.config import PipelineConfig, own_name_of_engine, parse_config, read_config
 from worker.pipeline.official import STFPM, Progress, model_folder
 from worker.pipeline.pipeline import AnomalyDetectionPipeline
 from worker.settings import ANY, load
@@ -53,19 +54,24 @@ def create_pipeline(
         SettingsError: there is no such pipeline, or a value is not allowed.
         LineError: the model, a device or the engine cannot be had.
     """
+    if not structlog.is_configured():  # nobody's program is told on its standard output what it did not ask for
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     _check_others(of_paddlex)
     if pipeline is None and config is None:
         raise SettingsError("pipeline: name one, as in create_pipeline('anomaly_detection'), or give a config")
     wanted = read_config(pipeline) if config is None and pipeline is not None else parse_config(config)
+    hpip = None if use_hpip is None and enable_hpi is None else bool(use_hpip or enable_hpi)
     given = {
-        "model": str(model_dir) if model_dir is not None else None,
+        "model": None if model_dir is None else str(Path(model_dir).expanduser()),
         "device": device,
-        "engine": engine,
+        "engine": own_name_of_engine(engine),
         "precision": precision,
         "threshold": threshold,
         "batch_size": batch_size,
-        "use_hpip": use_hpip if enable_hpi is None else enable_hpi,
+        "use_hpip": hpip,
     }
+    if hpip:
+        wanted = wanted.model_copy(update={"engine": None, "precision": None})
     changes = {name: value for name, value in given.items() if value is not None}
     return _opened(wanted.model_copy(update=changes), progress)
 
@@ -91,6 +97,7 @@ def _opened(wanted: PipelineConfig, progress: Progress | None) -> AnomalyDetecti
         """What the environment or the settings' file says, None where it is the default."""
         return None if origin[name] == "default" else getattr(settings, name)
 
+    model = str(own("model") or STFPM) if wanted.model == STFPM else wanted.model
     of_hpi = ANY if wanted.use_hpip else None
     engine = wanted.engine or of_hpi or own("engine") or REFERENCE.engine
     flags = {
@@ -102,7 +109,7 @@ def _opened(wanted: PipelineConfig, progress: Progress | None) -> AnomalyDetecti
         or (REFERENCE.precision if engine == REFERENCE.engine else ANY),
         "threshold": wanted.threshold,
         "batch.max_batch": wanted.batch_size,
-        "model": str(model_folder(wanted.model, settings.cache_folder, progress)),
+        "model": str(model_folder(model, settings.cache_folder, progress)),
     }
     return AnomalyDetectionPipeline(load(flags)[0])
 

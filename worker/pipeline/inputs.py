@@ -5,8 +5,11 @@ What cannot be read is told of that one picture; the others go on.
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +19,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+from PIL import Image as PillowImage
 
 from worker.errors import ImageError, SourceError
 from worker.inference.decode import decode
@@ -26,7 +30,7 @@ _SUFFIXES = (".bmp", ".dib", ".jpeg", ".jpg", ".png", ".webp", ".pbm", ".pgm", "
 _PAGED = (".tif", ".tiff")
 _PDF = ".pdf"
 _IN_FOLDERS = (*_SUFFIXES, *_PAGED, _PDF)  # what PaddleX looks at in a folder; a PDF is told of, not passed over
-_TIMEOUT_S = 30.0
+_FETCHED_WITHIN_S = 20.0
 _SHOWN = 60
 
 
@@ -60,26 +64,27 @@ class Source:
             raise SourceError(f"{self.name}: {self.problem}")
         if self.array is not None:
             return _from_array(self.array)
-        data = self._bytes
+        data = self._bytes()
         encoding = Encoding.of(data)
         if encoding is not None:
             return decode(Frame(camera="pipeline", data=data, encoding=encoding), self.limits)
-        return _by_opencv(data, self.page or 0, self.limits)
+        return _by_opencv(data, self.page, self.limits)
 
-    @cached_property
     def _bytes(self) -> bytes:
         assert self.input_path is not None
         if _is_url(self.input_path):
-            return _fetched(self.input_path, self.limits.max_bytes)
+            return self._fetched  # once: another time it may be another picture
         try:
-            size = Path(self.input_path).stat().st_size
-            if size > self.limits.max_bytes:
-                raise ImageError("too_large", f"{size} bytes; limits.max_bytes is {self.limits.max_bytes}")
-            return Path(self.input_path).read_bytes()
+            return _regular_file(Path(self.input_path), self.limits.max_bytes)
         except OSError as error:
             raise SourceError(f"{self.name}: {error.strerror}") from error
         except ValueError as error:  # a path with a null byte
             raise SourceError(f"{self.name!r}: {error}") from error
+
+    @cached_property
+    def _fetched(self) -> bytes:
+        assert self.input_path is not None
+        return _from_url(self.input_path, self.limits.max_bytes)
 
 
 def sources(given: Any, limits: LimitSettings) -> Iterator[Source]:
@@ -88,7 +93,8 @@ def sources(given: Any, limits: LimitSettings) -> Iterator[Source]:
         case Source():
             yield given
         case np.ndarray():
-            yield Source(f"array of shape {given.shape}", limits, array=given)
+            # A copy: it is read later, when whoever gave it may have the next picture in the same memory.
+            yield Source(f"array of shape {given.shape}", limits, array=given.copy())
         case str() | Path():
             yield from _of_path(str(given), limits)
         case Mapping():
@@ -122,9 +128,10 @@ def _of_path(path: str, limits: LimitSettings) -> Iterator[Source]:
 
 
 def _of_folder(folder: str, limits: LimitSettings) -> Iterator[Source]:
+    closed: list[OSError] = []
     found = [
         os.path.join(root, name)  # noqa: PTH118
-        for root, _, names in os.walk(folder)
+        for root, _, names in os.walk(folder, onerror=closed.append)
         for name in names
         if name.lower().endswith(_IN_FOLDERS) and not name.startswith("._")
     ]
@@ -172,32 +179,58 @@ def _from_array(array: np.ndarray[Any, Any]) -> Image:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(array), turns[channels]), np.uint8)
 
 
-def _by_opencv(data: bytes, page: int, limits: LimitSettings) -> Image:
-    """A format that no camera sends and PaddleX takes: TIFF, PNM and the like."""
-    problem = "not_an_image", f"no picture that can be read; it begins with {data[:12]!r}"
+def _regular_file(path: Path, max_bytes: int) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may have no end
+        raise ImageError("not_an_image", "no regular file")
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ImageError("too_large", f"more than {max_bytes} bytes; limits.max_bytes (LINE_LIMITS__MAX_BYTES)")
+    return data
+
+
+def _by_opencv(data: bytes, page: int | None, limits: LimitSettings) -> Image:
+    """A format that no camera sends and PaddleX takes: TIFF, PNM and the like. Its header is looked at before it is
+    decoded."""
+    no_picture = ImageError("not_an_image", f"no picture that can be read; it begins with {data[:12]!r}")
     try:
-        done, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB, range=(page, page + 1))
+        with PillowImage.open(io.BytesIO(data)) as header:
+            count = getattr(header, "n_frames", 1)
+            header.seek(page or 0)
+            width, height = header.size
+    except PillowImage.DecompressionBombError as error:
+        raise ImageError("too_large", str(error)) from error
+    except (OSError, ValueError, SyntaxError, EOFError):
+        raise no_picture from None
+    if page is None and count > 1:
+        raise ImageError("unsupported", f"{count} pictures in one file; of a TIFF that is named so each is inspected")
+    if width * height > limits.max_pixels:
+        raise ImageError("too_large", f"{width}×{height} pixels; limits.max_pixels is {limits.max_pixels}")
+    if min(width, height) < limits.min_side:
+        raise ImageError("too_small", f"{width}×{height} pixels; limits.min_side is {limits.min_side}")
+    try:
+        first = page or 0
+        done, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB, range=(first, first + 1))
     except cv2.error:
-        raise ImageError(*problem) from None
+        raise no_picture from None
     if not done or not pages:
-        raise ImageError(*problem)
-    image = np.asarray(pages[0], np.uint8)
-    if image.shape[0] * image.shape[1] > limits.max_pixels:
-        raise ImageError(
-            "too_large", f"{image.shape[1]}×{image.shape[0]} pixels; limits.max_pixels is {limits.max_pixels}"
-        )
-    return image
+        raise no_picture
+    return np.asarray(pages[0], np.uint8)
 
 
-def _fetched(url: str, max_bytes: int) -> bytes:
+def _from_url(url: str, max_bytes: int) -> bytes:
+    """What is there, within a time that counts for all of it."""
+    deadline = time.monotonic() + _FETCHED_WITHIN_S
     try:
-        with httpx.stream("GET", url, timeout=_TIMEOUT_S, follow_redirects=True) as answer:
+        with httpx.stream("GET", url, timeout=_FETCHED_WITHIN_S / 2, follow_redirects=True) as answer:
             answer.raise_for_status()
             data = bytearray()
             for piece in answer.iter_bytes():
                 data += piece
                 if len(data) > max_bytes:
                     raise ImageError("too_large", f"more than {max_bytes} bytes; limits.max_bytes")
+                if time.monotonic() > deadline:
+                    raise SourceError(f"{url}: cannot be fetched: not all of it came within {_FETCHED_WITHIN_S:g} s")
             return bytes(data)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceError(f"{url}: cannot be fetched: {error or type(error).__name__}") from error

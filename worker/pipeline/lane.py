@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.devices import Device, check_cores, pin
-from worker.errors import EngineError
+from worker.errors import EngineError, LineError
 from worker.inference.engines import REFERENCE, Variant
 from worker.inference.predictor import Predictor
 from worker.inference.selection.choose import open_chosen
@@ -31,6 +32,7 @@ class Lane:
 
     def __init__(self, settings: Settings, device: Device) -> None:
         check_cores(device)
+        self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"line-worker-{device}")
         try:
             self.predictor = self._thread.submit(_open, settings, device).result()
@@ -39,8 +41,17 @@ class Lane:
             raise
 
     def submit(self, inputs: Sequence[npt.NDArray[Any]]) -> Future[Maps]:
-        """Infer a batch; of each frame its anomaly map, or why it has none."""
-        return self._thread.submit(_maps, self.predictor.infer, inputs)
+        """Infer a batch; of each frame its anomaly map, or why it has none.
+
+        Raises:
+            LineError: it is closed, or this is another process than the one that opened it.
+        """
+        if os.getpid() != self._process:
+            raise LineError("this pipeline was made in another process: make one in this one")
+        try:
+            return self._thread.submit(_maps, self.predictor.infer, inputs)
+        except RuntimeError as error:
+            raise LineError("this pipeline is closed") from error
 
     def close(self) -> None:
         """Let go of the thread; what is in work is finished."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,13 +68,17 @@ class AnomalyDetectionPipeline:
             input: a numpy array (H×W×3 BGR uint8, or grey), a file's path, a URL, a folder (all pictures below it, by
                 their paths), a dict (`{"img": …}`), or a list of these. A picture that cannot be inspected, a PDF too,
                 gets a result that says so: `verdict` INVALID, `reason`, and its error as `.error`.
-            batch_size: pictures a call of the device; None: the pipeline's own.
+            batch_size: pictures a call of the device; None: the pipeline's own. Up to four batches a device are read
+                ahead.
 
         Raises:
             SettingsError: the batch size is none.
         """
-        size = self._batch_size if batch_size is None else batch_size
-        if not isinstance(size, int) or not 1 <= size <= 256:
+        try:
+            size = self._batch_size if batch_size is None else operator.index(batch_size)
+        except TypeError:
+            size = 0
+        if not 1 <= size <= 256:
             raise SettingsError(f"batch_size {batch_size!r}: a whole number from 1 to 256")
         return self._results(sources(input, self._limits), size)
 
@@ -99,10 +104,13 @@ class AnomalyDetectionPipeline:
     def _results(self, pictures: Iterator[Source], size: int) -> Iterator[AnomalyResult]:
         lanes = cycle(self._lanes)
         ahead = _BATCHES_AHEAD * len(self._lanes)
-        with ThreadPoolExecutor(_DECODERS, thread_name_prefix="line-worker-read") as pool:
+        pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="line-worker-read")
+        try:
             read = (read for _, read in in_order(lambda one: pool.submit(self._read, one), pictures, ahead * size))
             for batch, maps in in_order(lambda batch: next(lanes).submit(_inputs(batch)), batches(read, size), ahead):
                 yield from self._judge(batch, maps)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a picture that is still being fetched holds up nobody
 
     def _read(self, source: Source) -> _Read:
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import mimetypes
-import random
+import os
 import re
 import time
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,8 @@ from worker.types import Image, Prediction, Verdict
 Style = Literal["mask", "overlay", "heatmap"]
 STYLES: tuple[Style, ...] = ("mask", "overlay", "heatmap")
 _KEY = "res"  # PaddleX's key for a result's only picture and text
+_unnamed = count(1)
+_MOST_STEM_BYTES = 200  # of a file name's 255
 _NOT_TOLD = "..."  # what PaddleX prints for the mask's pixels
 
 
@@ -69,7 +72,7 @@ class AnomalyResult(dict[str, Any]):
             regions=[asdict(region) for region in prediction.regions],
             reason=reason,
         )
-        result.anomaly_map = anomaly_map
+        result.anomaly_map = anomaly_map.copy()  # alone: it is a part of its batch's
         result._prediction = prediction
         return result
 
@@ -105,7 +108,7 @@ class AnomalyResult(dict[str, Any]):
     def print(
         self,
         format_json: bool = True,
-        indent: int = 4,
+        indent: int | None = 4,
         ensure_ascii: bool = False,
         *,
         json_format: bool | None = None,
@@ -113,7 +116,7 @@ class AnomalyResult(dict[str, Any]):
         """Print the values, not the mask's pixels, to standard output.
 
         Args:
-            format_json: as indented JSON; False: as Python has it, on one line.
+            format_json: as JSON, indented unless `indent` is None; False: as Python has it, on one line.
             json_format: the same, as some versions of PaddleX spell it.
         """
         told = {_KEY: {**self, "pred": None if self["pred"] is None else _NOT_TOLD}}
@@ -122,14 +125,14 @@ class AnomalyResult(dict[str, Any]):
         else:
             print(told)
 
-    def save_to_json(self, save_path: Any, indent: int = 4, ensure_ascii: bool = False) -> Path:
+    def save_to_json(self, save_path: Any, indent: int | None = 4, ensure_ascii: bool = False) -> Path:
         """Write the values as JSON: to this `.json` file, or into this folder as `NAME_res.json`.
 
         Raises:
             SourceError: it cannot be written.
         """
         path = Path(save_path)
-        if path.suffix.lower() != ".json":
+        if path.is_dir() or path.suffix.lower() != ".json":
             path = path / f"{self.stem}_{_KEY}.json"
         text = json.dumps(self.json[_KEY], indent=indent, ensure_ascii=ensure_ascii)
         return _written(path, text.encode("utf-8", "surrogateescape"))
@@ -148,9 +151,9 @@ class AnomalyResult(dict[str, Any]):
             raise SettingsError(f"style {style!r}: allowed are {', '.join(STYLES)}")
         picture = self._mask() if style == "mask" else PillowImage.fromarray(self._drawn(style))
         path = Path(save_path)
-        if not _is_picture(path):
+        if path.is_dir() or not _is_picture(path):
             suffix = Path(self._file_name).suffix
-            suffix = suffix if _is_picture(Path(f"x{suffix}")) else ".png"
+            suffix = suffix if _can_be_written(suffix) else ".png"
             path = path / f"{self.stem}_{_KEY}{suffix}"
         if picture.mode == "P" and path.suffix.lower() not in (".png", ".bmp", ".gif", ".tif", ".tiff"):
             picture = picture.convert("RGB")
@@ -186,18 +189,23 @@ class AnomalyResult(dict[str, Any]):
         given = self["input_path"]
         if given is not None:
             return Path(re.split("[?#]", given)[0] if "://" in given else given).name or "input"
-        self._name = self._name or f"{int(time.time())}_{random.randint(1000, 9999)}"
+        self._name = self._name or f"{int(time.time())}_{os.getpid()}_{next(_unnamed)}"
         return self._name
 
     @property
     def stem(self) -> str:
         """What its files in a folder are called, before `_res`: the input's name, and the page of a TIFF."""
-        stem = Path(self._file_name).stem
+        stem = os.fsdecode(os.fsencode(Path(self._file_name).stem)[:_MOST_STEM_BYTES])
         return stem if self["page_index"] is None else f"{stem}_{self['page_index']}"
 
 
 def _is_picture(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+
+
+def _can_be_written(suffix: str) -> bool:
+    kind = PillowImage.registered_extensions().get(suffix.lower(), "")
+    return _is_picture(Path(f"x{suffix}")) and kind in PillowImage.SAVE
 
 
 def _saved(picture: PillowImage.Image, path: Path) -> Path:
@@ -212,7 +220,9 @@ def _saved(picture: PillowImage.Image, path: Path) -> Path:
 def _written(path: Path, data: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(data)
+        part.replace(path)  # whole or not at all
     except OSError as error:
         raise SourceError(f"{path} cannot be written: {error.strerror}") from error
     return path
