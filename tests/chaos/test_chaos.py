@@ -34,6 +34,7 @@ def test_every_fault_on_one_redis_costs_and_doubles_nothing(tmp_path: Path) -> N
     assert judgement["dead"]["max_attempts"] >= 3, "frames that abort, fail and hang"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_failovers_under_sentinel_cost_and_double_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from .service import Service
 
-SECONDS = 20
+SECONDS = 10
 
 pytestmark = pytest.mark.skipif(find_spec("schemathesis") is None, reason="schemathesis is not installed")
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -28,6 +30,7 @@ def test_capacity(tmp_path: Path) -> None:
     assert min(row["own"][name] for name in ("publisher_us", "consumer_us", "server_us")) > 0
 
 
+@pytest.mark.long
 def test_scale(tmp_path: Path) -> None:
     rows = report(tmp_path, "stream_scale.py", "--workers", "2", "--cameras", "1", "--size", "1000")["rows"]
     assert [one["what"].partition(":")[0] for one in rows] == ["one Redis", "one shard", "two shards", "two shards"]

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / "benchmarks" / "soak.py")]
 PROCESSES = {"redis", "run", "alerts", "cameras", "broken", "worker 0", "worker 1"}
 
 
+@pytest.mark.long
 def test_a_short_soak_reports_every_process(small_model: Path, tmp_path: Path) -> None:
     options = ["--minutes", "0.2", "--warmup-minutes", "0.1", "--every", "1", "--queue-frames", "100"]
     report_file = tmp_path / "soak.json"

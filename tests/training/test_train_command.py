@@ -142,6 +142,7 @@ def broken_off(output: Path, arguments: list[str], how: signal.Signals, when: Ca
     return process.wait()
 
 
+@pytest.mark.long
 def test_broken_off_it_goes_on_and_comes_to_the_same_model(tmp_path: Path, good_parts: Path) -> None:
     arguments = ["--data", str(good_parts), *QUICK, *AUTO, "--epochs", "30", "--seed", "2"]
     assert train(*arguments, "--output", tmp_path / "whole").exit_code == 0
@@ -187,6 +188,7 @@ def test_a_training_is_exported_again(tmp_path: Path, good_parts: Path) -> None:
     assert "there is no training in this folder" in nothing.stderr
 
 
+@pytest.mark.long
 def test_an_export_takes_other_weights_of_the_layers_and_statistics(tmp_path: Path, good_parts: Path) -> None:
     assert train("--data", good_parts, "--output", tmp_path / "m", "--epochs", 2, *QUICK, *AUTO).exit_code == 0
     training, quick = tmp_path / "m.training", ["--no-graphs", "--statistics", "running"]

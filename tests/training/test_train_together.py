@@ -13,6 +13,7 @@ from worker.devices import VISIBLE_DEVICES
 from worker.inference.bundle import load_bundle
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_fit_one_student_and_the_first_writes_the_model(tmp_path: Path) -> None:
     good = tmp_path / "good"

@@ -90,6 +90,7 @@ def test_a_finished_fit_is_not_begun_again(tmp_path: Path) -> None:
     assert same(again.student, first.student)
 
 
+@pytest.mark.long
 def test_the_patience_takes_the_student_of_the_lowest_validation_loss(tmp_path: Path) -> None:
     wild = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 3.0})
     done = run("paddle", wild, tmp_path / "c.npz")

@@ -95,6 +95,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.long
 def test_the_network_learns_and_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     course = Course(
         (Lesson(3, 2e-3, (0, 1, 0.5, 4)), Lesson(3, 1e-3, (1, 0.2, 0.3, 0.5))),
