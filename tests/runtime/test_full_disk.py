@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from small_disk import as_seen_by, fill, on_small_disk
 
 from worker.stream.connection import connect

@@ -12,7 +12,7 @@ import models
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.devices import Device
 from worker.errors import EngineError

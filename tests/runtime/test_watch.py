@@ -9,7 +9,7 @@ from pathlib import Path
 
 import models
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_port
 
 from worker.capture.generated import GOOD, GeneratedLine

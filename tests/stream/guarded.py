@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.settings import Settings
 from worker.stream.connection import Client

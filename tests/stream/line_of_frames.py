@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.settings import Settings
 from worker.stream.commit import Committer, Dead, Finished, Outcome

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry

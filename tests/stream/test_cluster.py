@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from redis_cluster import Cluster
 from redis_servers import Server, wait_for
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_port, free_ports
 from redis_servers import Server, wait_for
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.errors import StreamUnavailable
 from worker.stream.connection import connect, stream_errors

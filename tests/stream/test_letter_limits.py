@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.errors import StreamError
 from worker.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.stream.publish import FramePublisher
 from worker.types import Frame

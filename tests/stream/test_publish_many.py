@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 
 from worker.errors import FrameError, StreamUnavailable
 from worker.settings import Settings

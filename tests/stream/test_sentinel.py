@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_ports
 from redis_servers import SentinelTrio, Server, wait_for
 

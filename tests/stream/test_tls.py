@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trustme
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_ports
 from redis_servers import Server, wait_for
 
