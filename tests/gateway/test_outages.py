@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import settings_for
+from line_settings import settings_for
 from ports import free_port
 from redis_servers import Server as RedisServer
 from runtime.pool import Pool
@@ -131,11 +131,12 @@ def test_a_redis_that_says_nothing_holds_no_request_beyond_its_deadline(
             answers = [service.post_soon(pictures[0], deadlineMs=1_500) for _ in range(5)]
             assert {answer.result().status_code for answer in answers} <= {503, 504}
             assert time.monotonic() - began < 10
+            wait_until(lambda: service.http.get("/ready").status_code == 503, "the silence to be noticed")
             proxy.speak()
             wait_until(lambda: service.http.get("/ready").status_code == 200, "a service that is ready again")
             answer = service.post_soon(pictures[0])
             wait_until(lambda: hand.finish_all() or answer.done(), "an answer")
-            assert answer.result().status_code == 200
+            assert answer.result().status_code == 200, answer.result().text
 
 
 def test_the_service_has_all_it_needs_by_the_rights_of_its_user(tmp_path: Path, pictures: list[bytes]) -> None:
