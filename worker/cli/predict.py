@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mimetypes
 import sys
 import time
 from collections import Counter
@@ -118,10 +117,11 @@ class Saver:
     """Saves each result as PaddleX does, to a file or into a folder; of one name none takes another's place."""
 
     def __init__(self, path: Path, style: Any) -> None:
+        from worker.pipeline.result import names_json, names_picture
+
         self._path = path
-        kind = mimetypes.guess_type(path.name)[0] or ""
-        self._is_json = path.suffix.lower() == ".json" and not path.is_dir()
-        self.is_file = self._is_json or (kind.startswith("image/") and not path.is_dir())
+        self._is_json = names_json(path)
+        self.is_file = self._is_json or names_picture(path)
         self._style = style
         self._names = Counter[str]()
 
@@ -142,15 +142,10 @@ def _opened(pipeline: str, options: dict[str, Any]) -> AnomalyDetectionPipeline:
     from rich.console import Console
 
     from worker import logs
-    from worker.cli.bars import progress_bars
+    from worker.cli.bars import fetching_bar
     from worker.pipeline import create_pipeline
     from worker.settings import load
 
     logs.configure(load()[0].log, process="predict")
-    with progress_bars(Console(stderr=True)) as bars:
-        fetching = bars.add_task("fetching the model", total=None, visible=False)
-
-        def fetched(done: int, total: int) -> None:
-            bars.update(fetching, completed=done >> 20, total=total >> 20, visible=True)
-
+    with fetching_bar(Console(stderr=True), "the model") as fetched:
         return create_pipeline(pipeline, **options, progress=fetched)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.common import stop_on_signals
+from worker.cli.common import option, stop_on_signals
 from worker.settings import ANY, Settings, load
 
 if TYPE_CHECKING:
@@ -40,11 +40,9 @@ SIGTERM ends it once what is in flight is answered. A second signal ends it at o
 @click.option(
     "--device", "--devices", "devices", metavar="LIST", help="One worker each: cpu, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …"
 )
-@click.option(
-    "--model", "--model_dir", "--model-dir", "model", metavar="FOLDER", help="The model folder, or the name STFPM."
-)
-@click.option("--batch_size", "--batch-size", "batch_size", type=int, help="Frames a device call at most.")
-@click.option("--use_hpip", "--use-hpip", "use_hpip", is_flag=True, help="High performance: engine and precision auto.")
+@option("--model", "--model-dir", "model", metavar="FOLDER", help="The model folder, or the name STFPM.")
+@option("--batch-size", type=int, help="Frames a device call at most.")
+@option("--use-hpip", is_flag=True, help="High performance: engine and precision auto.")
 @click.option("--engine", help="auto, paddle, openvino or onnxruntime: what runs the model.")
 @click.option("--precision", help="auto, fp32, bf16, fp16 or int8: what it computes in.")
 @click.option("--workers", is_flag=True, help="Start workers too where a Redis is named.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from worker.cli.bars import progress_bars
+from worker.cli.bars import fetching_bar, progress_bars
 from worker.cli.common import stop_on_signals
 from worker.devices import Device, parse_devices
 from worker.errors import SettingsError, TrainingStopped
@@ -164,12 +164,7 @@ def _one_device(asked: str | None, of_the_file: str, console: Console) -> Device
 def _open_teacher(name: str, settings: Settings, console: Console) -> Any:
     from worker.training.teachers import open_teacher
 
-    with progress_bars(console) as bars:
-        fetching = bars.add_task("fetching the teacher", total=None, visible=False)
-
-        def fetched(done: int, total: int) -> None:
-            bars.update(fetching, completed=done >> 20, total=total >> 20, visible=True)
-
+    with fetching_bar(console, "the teacher") as fetched:
         return open_teacher(name, settings.cache_folder / "teachers", fetched)
 
 

@@ -63,12 +63,17 @@ def overlay(image: Image, label_map: npt.NDArray[np.uint8], regions: tuple[Regio
     width = max(1, round(max(image.shape[:2]) / 400))
     size = image.shape[1], image.shape[0]
     mask = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
-    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(drawn, contours, -1, _FOUND, width)
+    outline(drawn, mask, _FOUND, width)
     for region in regions:
         corner = region.x + region.w - 1, region.y + region.h - 1
         cv2.rectangle(drawn, (region.x, region.y), corner, _FOUND, width)
     return drawn
+
+
+def outline(image: Image, mask: npt.NDArray[np.uint8], colour: tuple[int, int, int], width: int = 1) -> None:
+    """Draw the edges of what is not 0 in the mask, H×W uint8, into the picture, H×W×3."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, contours, -1, colour, width)
 
 
 def heatmap(image: Image, anomaly_map: npt.NDArray[np.float32], threshold: float) -> Image:
@@ -80,10 +85,15 @@ def heatmap(image: Image, anomaly_map: npt.NDArray[np.float32], threshold: float
         anomaly_map: h×w float32, opened.
     """
     low, high = max(_FAINTEST * threshold, 1e-12), max(_FULL * threshold, 1e-11)
-    part = np.log(np.maximum(np.nan_to_num(anomaly_map), low) / low) / np.log(high / low)
-    heat = np.clip(part, 0, 1).astype(np.float32)
+    heat = logarithmic(np.nan_to_num(anomaly_map), low, high)
     size = image.shape[1], image.shape[0]
     return coloured(image, np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.float32))
+
+
+def logarithmic(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
+    """How far each value is from `low` (0) to `high` (1) by its logarithm, of the same shape; beyond them 0 and 1."""
+    part = np.log(np.maximum(values, low) / low) / np.log(high / low)
+    return np.asarray(np.clip(part, 0, 1), np.float32)
 
 
 def coloured(image: Image, heat: npt.NDArray[np.float32]) -> Image:

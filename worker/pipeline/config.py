@@ -96,8 +96,6 @@ class _Global(BaseModel):
 
 
 class _Pipeline(_Part):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
     model: str = STFPM
     batch_size: int = Field(1, ge=1, le=256)
     device: str | None = None
@@ -114,7 +112,7 @@ class _First(_Part):
 class PipelineConfig(_Part):
     """A pipeline as it is to be. `model` is a folder or the name of an official model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     model: str = STFPM
     batch_size: int = 8

@@ -132,7 +132,7 @@ class AnomalyResult(dict[str, Any]):
             SourceError: it cannot be written.
         """
         path = Path(save_path)
-        if path.is_dir() or path.suffix.lower() != ".json":
+        if not names_json(path):
             path = path / f"{self.stem}_{_KEY}.json"
         text = json.dumps(self.json[_KEY], indent=indent, ensure_ascii=ensure_ascii)
         return _written(path, text.encode("utf-8", "surrogateescape"))
@@ -151,7 +151,7 @@ class AnomalyResult(dict[str, Any]):
             raise SettingsError(f"style {style!r}: allowed are {', '.join(STYLES)}")
         picture = self._mask() if style == "mask" else PillowImage.fromarray(self._drawn(style))
         path = Path(save_path)
-        if path.is_dir() or not _is_picture(path):
+        if not names_picture(path):
             suffix = Path(self._file_name).suffix
             suffix = suffix if _can_be_written(suffix) else ".png"
             path = path / f"{self.stem}_{_KEY}{suffix}"
@@ -197,6 +197,16 @@ class AnomalyResult(dict[str, Any]):
         """What its files in a folder are called, before `_res`: the input's name, and the page of a TIFF."""
         stem = os.fsdecode(os.fsencode(Path(self._file_name).stem)[:_MOST_STEM_BYTES])
         return stem if self["page_index"] is None else f"{stem}_{self['page_index']}"
+
+
+def names_picture(path: Path) -> bool:
+    """Whether something saved there is one picture, in this file; else it is a folder."""
+    return _is_picture(path) and not path.is_dir()
+
+
+def names_json(path: Path) -> bool:
+    """The same of JSON."""
+    return path.suffix.lower() == ".json" and not path.is_dir()
 
 
 def _is_picture(path: Path) -> bool:

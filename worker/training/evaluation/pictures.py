@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from worker.inference.pictures import coloured, encoded
+from worker.inference.pictures import coloured, encoded, logarithmic, outline
 from worker.inference.postprocess import eroded, opened
 from worker.inference.predictor import Predictor
 from worker.settings import LimitSettings
 from worker.training.data import read_image
-from worker.training.dataset.masks import Mask
 from worker.training.evaluation.evaluate import Evaluation, Judgement
 from worker.training.evaluation.figures import Map
 from worker.training.evaluation.masks import at_size, mask_of
@@ -65,8 +64,7 @@ class Scale:
 
     def of_map(self, values: Map) -> npt.NDArray[np.float32]:
         """0..1, the shape of the map's."""
-        part = np.log(np.maximum(values, self.low) / self.low) / np.log(self.high / self.low)
-        return np.asarray(np.clip(part, 0, 1), np.float32)
+        return logarithmic(values, self.low, self.high)
 
 
 def worst_misses(evaluation: Evaluation) -> list[Judgement]:
@@ -113,13 +111,13 @@ def _picture(
     size = small.shape[1], small.shape[0]
     heat = cv2.resize(scale.of_map(opened_map), size, interpolation=cv2.INTER_LINEAR)
     label_map = cv2.resize((opened_map > np.float32(threshold)).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    outline = small.copy()
+    outlined = small.copy()
     if one.sample.mask is not None and not one.sample.is_good:
         mask = mask_of(one.sample.path, one.sample.mask, (image.shape[0], image.shape[1]), limits)
         around = cv2.dilate(at_size(mask, (size[1], size[0])).astype(np.uint8), np.ones((5, 5), np.uint8))
-        _outline(outline, around.astype(bool), _TRUTH)  # around it: a thin crack shall stay in sight
-    _outline(outline, label_map.astype(bool), _FOUND)
-    panels = (encoded(panel, ".jpg", _QUALITY) for panel in (small, coloured(small, heat), outline))
+        outline(outlined, around, _TRUTH)  # around it: a thin crack shall stay in sight
+    outline(outlined, label_map, _FOUND)
+    panels = (encoded(panel, ".jpg", _QUALITY) for panel in (small, coloured(small, heat), outlined))
     return Picture(one, *panels)
 
 
@@ -129,8 +127,3 @@ def _small(image: Image) -> Image:
     size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
-
-
-def _outline(image: Image, mask: Mask, colour: tuple[int, int, int]) -> None:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(image, contours, -1, colour, 1)
