@@ -46,6 +46,10 @@ class Clients:
         for thread in self._threads:
             thread.start()
 
+    def verdicts(self) -> int:
+        """How many requests got a verdict, up to now: refusals of a service without Redis do not count."""
+        return Counter(list(self.statuses.values()))[200]
+
     def stop(self) -> Counter[int]:
         self._stop.set()
         for thread in self._threads:
@@ -78,20 +82,19 @@ def test_a_redis_that_is_killed_and_comes_back_doubles_and_loses_nothing(
             wait_until(lambda: service.http.get("/ready").status_code == 200, "a service that is ready")
             # Given clients at work
             clients = Clients(service, pictures)
-            wait_until(lambda: len(clients.statuses) > 50, "verdicts")
+            wait_until(lambda: clients.verdicts() > 50, "verdicts")
             # When Redis is killed under them, twice, for a moment and for longer
             for away_s in (0.2, 2.0):
                 redis_that_dies.kill()
                 time.sleep(away_s)
                 redis_that_dies.start()
-                answered = len(clients.statuses)
+                verdicts = clients.verdicts()
                 wait_until(lambda: service.http.get("/ready").status_code == 200, "a service that is ready again")
-                wait_until(lambda: len(clients.statuses) > answered + 50, "verdicts again")  # noqa: B023
+                wait_until(lambda: clients.verdicts() > verdicts + 50, "verdicts again")  # noqa: B023
             statuses = clients.stop()
             pool.wait_until_done()
             # Then every request has an honest answer, and there is one verdict on each frame
             assert set(statuses) <= {200, 503, 504}, clients.said
-            assert statuses[200] > 100
             parts = Counter(result.part_id for result in pool.results())
             assert set(parts.values()) == {1}
             assert {part for part, status in clients.statuses.items() if status == 200} <= set(parts)
