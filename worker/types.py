@@ -144,6 +144,7 @@ class AlertKind(StrEnum):
     CAMERA_SILENT = "camera_silent"
     BACKLOG = "backlog"
     WORKER_DOWN = "worker_down"
+    EVIDENCE = "evidence"
 
 
 class AlertState(StrEnum):
@@ -167,8 +168,9 @@ class Severity(StrEnum):
 class Alert:
     """One event in the life of an alert. `alert_id` is the same from raised to cleared.
 
-    `camera` is empty for what concerns the whole line (backlog, worker_down). Times are unix nanoseconds.
+    `camera` is empty for what concerns the whole line (backlog, worker_down, evidence). Times are unix nanoseconds.
     `frame` and `score` are those of the frame that made the event; `count` is the bad frames while open.
+    `by` and `note` are a person's, who acknowledged it; what is `shelved` stands on the stream and goes to no sink.
     """
 
     alert_id: str
@@ -183,4 +185,7 @@ class Alert:
     count: int = 0
     message: str = ""
     model: str = ""
+    by: str = ""
+    note: str = ""
+    shelved: bool = False
     id: str = ""

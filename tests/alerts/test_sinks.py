@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 import line
@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from webhook_server import Receiver
 
-from worker.alerts.sinks import Sink, Webhook, send_to_log
+from worker.alerts.sinks import Log, Sink, Webhook
 from worker.errors import DeliveryError, RefusedError, SettingsError
 from worker.metrics import AlertMetrics
 from worker.runtime.alerting import create_sinks
@@ -31,14 +31,14 @@ def alert(number: int = 0, **more: object) -> Alert:
 
 def test_the_webhook_posts_the_fields_and_the_key() -> None:
     with Receiver() as receiver:
-        Webhook(WebhookSettings(url=receiver.url))(alert())
+        Webhook(WebhookSettings(url=receiver.url)).deliver([alert()], "0-0")
     assert receiver.got == [
         (
             "0-0",
             {
                 "alert_id": "c1:anomaly:0", "camera": "c1", "kind": "anomaly", "state": "raised",
                 "severity": "critical", "opened_at": 1, "at": 2, "frame": "1-0", "score": 0.5, "count": 3,
-                "message": "three NG", "model": "", "id": "0-0",
+                "message": "three NG", "model": "", "by": "", "note": "", "shelved": False, "id": "0-0",
             },
         )
     ]  # fmt: skip
@@ -47,7 +47,7 @@ def test_the_webhook_posts_the_fields_and_the_key() -> None:
 @pytest.mark.parametrize("status", [301, 401, 404, 429, 500, 503])
 def test_an_answer_that_may_be_mended_is_a_failure(status: int) -> None:
     with Receiver(answers=(status,)) as receiver, pytest.raises(DeliveryError) as caught:
-        Webhook(WebhookSettings(url=receiver.url))(alert())
+        Webhook(WebhookSettings(url=receiver.url)).deliver([alert()], "0-0")
     assert not isinstance(caught.value, RefusedError)
     assert "secret" not in str(caught.value)
 
@@ -55,12 +55,12 @@ def test_an_answer_that_may_be_mended_is_a_failure(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 413, 415, 422])
 def test_an_answer_that_speaks_of_this_alert_is_a_refusal(status: int) -> None:
     with Receiver(answers=(status,)) as receiver, pytest.raises(RefusedError):
-        Webhook(WebhookSettings(url=receiver.url))(alert())
+        Webhook(WebhookSettings(url=receiver.url)).deliver([alert()], "0-0")
 
 
 def test_an_answer_that_repeats_the_path_is_told_without_it() -> None:
     with Receiver(answers=(404,)) as receiver, pytest.raises(DeliveryError) as caught:
-        Webhook(WebhookSettings(url=receiver.url))(alert())
+        Webhook(WebhookSettings(url=receiver.url)).deliver([alert()], "0-0")
     assert "404: cannot POST ***" in str(caught.value)
 
 
@@ -72,7 +72,7 @@ def test_a_host_that_cannot_be_one_is_told_by_the_setting() -> None:
 
 def test_a_slow_receiver_is_given_up_on() -> None:
     with Receiver(delay_s=0.5) as receiver, pytest.raises(httpx.TimeoutException):
-        Webhook(WebhookSettings(url=receiver.url, timeout_s=0.1))(alert())
+        Webhook(WebhookSettings(url=receiver.url, timeout_s=0.1)).deliver([alert()], "0-0")
 
 
 def test_sinks_are_those_that_the_settings_ask_for() -> None:
@@ -82,7 +82,7 @@ def test_sinks_are_those_that_the_settings_ask_for() -> None:
 
 def test_the_log_takes_every_alert(capsys: pytest.CaptureFixture[str]) -> None:
     for state in AlertState:
-        send_to_log(Alert("a", "c1", AlertKind.LATE, state, Severity.WARNING, 1, 2, message="ten late"))
+        Log().deliver([Alert("a", "c1", AlertKind.LATE, state, Severity.WARNING, 1, 2, message="ten late")], "a")
     assert capsys.readouterr().out.count("ten late") == len(AlertState)
 
 
@@ -91,6 +91,20 @@ def feed(client: Client) -> AlertFeed:
     feed = AlertFeed(client, line.KEYS, "test")
     feed.join()
     return feed
+
+
+class Calling:
+    """A sink that calls a function for each event."""
+
+    def __init__(self, function: Callable[[Alert], object]) -> None:
+        self._function = function
+
+    def deliver(self, alerts: Sequence[Alert], key: str) -> None:
+        for alert in alerts:
+            self._function(alert)
+
+    def close(self) -> None:
+        pass
 
 
 class Delivering:
@@ -160,10 +174,10 @@ def test_a_process_that_stops_leaves_the_rest_to_the_next(client: Client, settin
         taken.append(alert.id)
 
     ids = publish(client, 0, 1, 2, 3)
-    with Delivering(takes_two, settings) as first:
+    with Delivering(Calling(takes_two), settings) as first:
         line.wait_until(lambda: first.count("failed") > 0)
     assert unacknowledged(client) == 2
-    with Delivering(lambda alert: taken.append(alert.id), settings):
+    with Delivering(Calling(lambda alert: taken.append(alert.id)), settings):
         line.wait_until(lambda: taken == ids)
         line.wait_until(lambda: unacknowledged(client) == 0)
 
@@ -188,7 +202,7 @@ def test_what_a_second_process_had_in_hand_when_it_died_is_delivered(
     client: Client, settings: Settings, feed: AlertFeed, quick_take_over: None
 ) -> None:
     taken: list[str] = []
-    with Delivering(lambda alert: taken.append(alert.id), settings):
+    with Delivering(Calling(lambda alert: taken.append(alert.id)), settings):
         first = publish(client, 0)
         line.wait_until(lambda: taken == first)
         left = publish_to_another(client, 1, 2)
@@ -204,11 +218,11 @@ def test_what_a_second_process_still_tries_to_deliver_is_left_to_it(
     def away(alert: Alert) -> None:
         raise OSError("away")
 
-    with Delivering(lambda alert: taken.append(alert.id), settings):
+    with Delivering(Calling(lambda alert: taken.append(alert.id)), settings):
         first = publish(client, 0)
         line.wait_until(lambda: taken == first)
         publish_to_another(client, 1, 2)
-        with Delivering(away, settings) as trying:  # finds them at its start
+        with Delivering(Calling(away), settings) as trying:  # finds them at its start
             line.wait_until(lambda: trying.count("failed") == 4)
             assert taken == first
             assert unacknowledged(client) == 2
@@ -239,7 +253,7 @@ def test_an_event_whose_acknowledgement_failed_is_not_sent_twice(
     monkeypatch.setattr(AlertFeed, "acknowledge", fails_once)
     sent: list[str] = []
     ids = publish(client, 0)
-    with Delivering(lambda alert: sent.append(alert.id), settings):
+    with Delivering(Calling(lambda alert: sent.append(alert.id)), settings):
         line.wait_until(lambda: not failures and unacknowledged(client) == 0)
     assert sent == ids
 
@@ -250,7 +264,7 @@ def test_a_login_that_is_refused_for_a_while_does_not_end_a_sink(
     taken: list[str] = []
     client.execute_command("CONFIG", "SET", "requirepass", "s3cret")
     try:
-        with Delivering(lambda alert: taken.append(alert.id), settings):
+        with Delivering(Calling(lambda alert: taken.append(alert.id)), settings):
             time.sleep(0.3)
             client.execute_command("CONFIG", "SET", "requirepass", "")
             ids = publish(client, 0)
@@ -264,7 +278,7 @@ def test_a_new_sink_is_not_told_the_past_also_where_it_reads_before_anybody_has_
 ) -> None:
     publish(client, 0, 1)
     taken: list[str] = []
-    with Delivering(lambda alert: taken.append(alert.id), settings):
+    with Delivering(Calling(lambda alert: taken.append(alert.id)), settings):
         line.wait_until(lambda: bool(client.execute_command("XINFO", "GROUPS", line.KEYS.alerts)))
         ids = publish(client, 2)
         line.wait_until(lambda: ids[0] in taken)
@@ -283,7 +297,7 @@ def test_an_error_that_nobody_foresaw_does_not_end_a_sink(
 
     monkeypatch.setattr(AlertFeed, "read", read_at_last)
     taken: list[str] = []
-    with Delivering(lambda alert: taken.append(alert.id), settings):
+    with Delivering(Calling(lambda alert: taken.append(alert.id)), settings):
         ids = publish(client, 0)
         line.wait_until(lambda: taken == ids)
 

@@ -16,6 +16,7 @@ SEVERITY = {
     AlertKind.LATE: Severity.WARNING,
     AlertKind.CAMERA_SILENT: Severity.CRITICAL,  # its parts go by uninspected
     AlertKind.BACKLOG: Severity.WARNING,
+    AlertKind.EVIDENCE: Severity.WARNING,  # inspection goes on, but what it found is not kept
     AlertKind.WORKER_DOWN: Severity.WARNING,  # the others carry on; if they cannot, backlog and late say so
 }
 

@@ -16,7 +16,7 @@ from worker.alerts.conditions import LineState, check_line
 from worker.alerts.life import NS
 from worker.alerts.order import Reorder
 from worker.alerts.policy import CameraState, check_forgotten, check_silence, observe
-from worker.alerts.sinks import Sink, Webhook, send_to_log
+from worker.alerts.sinks import Log, Sink, Webhook
 from worker.errors import StreamUnavailable
 from worker.metrics import AlertMetrics, serve
 from worker.runtime.delivery import Delivery
@@ -72,7 +72,7 @@ def run_alerts(settings: Settings, stop: threading.Event) -> None:
 
 def create_sinks(settings: AlertSettings) -> dict[str, Sink]:
     """The sinks that the settings ask for, by the name under which each keeps its place in the stream."""
-    sinks: dict[str, Sink] = {"log": send_to_log}
+    sinks: dict[str, Sink] = {"log": Log()}
     if settings.webhook.url.get_secret_value():
         sinks["webhook"] = Webhook(settings.webhook)
     return sinks

@@ -90,7 +90,7 @@ class Delivery(threading.Thread):
         if alert.id == self._delivered:  # only its acknowledgement failed
             return True
         try:
-            self._try_until_taken(self._sink, alert)
+            self._try_until_taken(self._sink.deliver, [alert], alert.id)
         except RefusedError as error:
             self._log.error("the receiver refuses an alert", alert_id=alert.alert_id, error=str(error))
             self._count("refused")

@@ -4,6 +4,7 @@ A value comes from, first wins: a command-line flag, an environment variable `LI
 `LINE_REDIS__URL`), the YAML file of `--config` or `LINE_CONFIG`, the default.
 """
 
+from worker.settings.alerts import AlertRule, AlertSettings, WebhookSettings
 from worker.settings.gateway import GatewaySettings, UrlSettings
 from worker.settings.handover import describe, from_json, inherited_environment, to_json
 from worker.settings.load import load
@@ -11,8 +12,6 @@ from worker.settings.redis import RedisSettings
 from worker.settings.secrets import mask_password, mask_webhook
 from worker.settings.sections import (
     ANY,
-    AlertRule,
-    AlertSettings,
     BatchSettings,
     GateSettings,
     KeepSettings,
@@ -21,7 +20,6 @@ from worker.settings.sections import (
     MetricsSettings,
     QueueSettings,
     Settings,
-    WebhookSettings,
     WorkSettings,
 )
 from worker.settings.watch import AUTO, OFF, WatchSettings

@@ -168,8 +168,8 @@ def result_from_fields(entry_id: str, flat: list[bytes]) -> Result:
 
 def alert_to_fields(alert: Alert) -> Fields:
     """The entry for an alert event."""
-    fields: Fields = {name: str(value) for name, value in asdict(alert).items() if name not in ("id", "score")}
-    return fields | {"score": _float_text(alert.score)}
+    fields: Fields = {name: str(value) for name, value in asdict(alert).items() if name != "id"}
+    return fields | {"score": _float_text(alert.score), "shelved": "1" if alert.shelved else ""}
 
 
 def alert_from_fields(entry_id: str, flat: list[bytes]) -> Alert:
@@ -194,6 +194,9 @@ def alert_from_fields(entry_id: str, flat: list[bytes]) -> Alert:
             count=int(fields.get("count") or 0),
             message=fields.get("message", ""),
             model=fields.get("model", ""),
+            by=fields.get("by", ""),
+            note=fields.get("note", ""),
+            shelved=fields.get("shelved", "") == "1",
         )
     except (ValueError, KeyError) as error:
         raise StreamError(f"entry {entry_id} is not an alert: {error!r}") from error

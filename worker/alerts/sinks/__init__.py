@@ -1,7 +1,7 @@
-"""Where alerts go: each sink is a callable that delivers one alert, or raises and is called again."""
+"""Where alerts go: each sink delivers a message of one or several alert events, or raises and is called again."""
 
 from worker.alerts.sinks.base import Sink
-from worker.alerts.sinks.log import send_to_log
+from worker.alerts.sinks.log import Log
 from worker.alerts.sinks.webhook import Webhook
 
-__all__ = ["Sink", "Webhook", "send_to_log"]
+__all__ = ["Log", "Sink", "Webhook"]

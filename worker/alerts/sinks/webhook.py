@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import httpx
@@ -32,15 +33,19 @@ class Webhook:
             raise SettingsError(f"alerts.webhook.url: {error}") from None
         self._client = httpx.Client(timeout=settings.timeout_s)
 
-    def __call__(self, alert: Alert) -> None:
-        """Deliver the alert.
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def deliver(self, alerts: Sequence[Alert], key: str) -> None:
+        """POST the events.
 
         Raises:
-            RefusedError: the receiver does not want this alert (400, 413, 415, 422).
+            RefusedError: the receiver does not want this message (400, 413, 415, 422).
             DeliveryError: it answers anything else but 2xx.
             httpx.HTTPError: no connection, or no answer in time.
         """
-        response = self._client.post(self._url, json=asdict(alert), headers={"Idempotency-Key": alert.id})
+        response = self._client.post(self._url, json=asdict(alerts[0]), headers={"Idempotency-Key": key})
         if response.is_success:
             return
         # The host alone: the rest of a webhook's URL is often its secret, which "no such page" often repeats.
