@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from worker.errors import StreamError, StreamUnavailable
 from worker.metrics import AlertMetrics
-from worker.runtime.alerting import AlertLoop, run_alerts
+from worker.runtime.alert_loop import AlertLoop
+from worker.runtime.alerting import run_alerts
 from worker.settings import Settings, load
 from worker.stream.alerting import AlertStore, Saved
 from worker.stream.connection import Client, connect
@@ -210,7 +211,7 @@ class CountingStore(QuickStore):
 def test_what_a_second_process_read_and_left_is_taken_over(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.runtime.alerting.LEFT_AFTER_MS", 200)
+    monkeypatch.setattr("worker.runtime.alert_loop.LEFT_AFTER_MS", 200)
     clock = Clock()
     loop = loop_of(store_of(client, settings), settings, clock)
     loop.step()

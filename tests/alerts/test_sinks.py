@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from webhook_server import Receiver
 
 from worker.alerts.sinks import Log, Sink, Webhook
+from worker.alerts.sinks.create import create_sinks
 from worker.errors import DeliveryError, RefusedError, SettingsError
 from worker.metrics import AlertMetrics
-from worker.runtime.alerting import create_sinks
 from worker.runtime.delivery import Delivery
 from worker.settings import AlertSettings, KeepSettings, Settings, WebhookSettings
 from worker.stream.alerting import AlertFeed, AlertStore, Saved
