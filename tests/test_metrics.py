@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from worker.metrics import CAMERAS_KEPT, OTHER_CAMERAS, AlertMetrics, CameraLabels, WorkerMetrics, worker_files
+from worker.metrics import (
+    CAMERAS_KEPT,
+    OTHER_CAMERAS,
+    AlertMetrics,
+    CameraLabels,
+    WorkerMetrics,
+    merged_registry,
+    of_line,
+    worker_files,
+)
 from worker.stream.fields import CAMERA
 
 
@@ -38,6 +49,58 @@ def test_names_without_end_make_no_series_without_end() -> None:
     assert registry.get_sample_value("line_latency_seconds_count", {"camera": "?"}) == 9 * CAMERAS_KEPT
 
 
+@pytest.mark.parametrize(
+    ("score", "threshold", "ratio"),
+    [(0.02, 0.01, 2.0), (1e9, 0.01, 100.0), (0.1, 0.0, 100.0), (0.0, 0.0, 0.0)],
+)
+def test_a_score_is_counted_by_its_threshold_and_the_sum_stays_a_number(
+    score: float, threshold: float, ratio: float
+) -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry=registry).of_camera("a").count(0.1, score, threshold)
+    assert registry.get_sample_value("line_score_ratio_sum", {"camera": "a"}) == ratio
+    assert registry.get_sample_value("line_threshold", {"camera": "a"}) == threshold
+
+
+@pytest.mark.parametrize(("score", "threshold"), [(None, None), (math.nan, 0.01), (math.inf, 0.01)])
+def test_a_result_without_a_score_only_says_that_the_camera_lives(score: float | None, threshold: float | None) -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry=registry).of_camera("a").count(0.1, score, threshold)
+    assert registry.get_sample_value("line_score_ratio_count", {"camera": "a"}) == 0
+    assert registry.get_sample_value("line_last_result_timestamp_seconds", {"camera": "a"}) > 1e9
+
+
+def test_a_score_of_the_threshold_itself_is_none_of_those_above() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry=registry).of_camera("a").count(0.1, 0.01, 0.01)
+    assert registry.get_sample_value("line_score_ratio_bucket", {"camera": "a", "le": "1.0"}) == 1
+
+
+def test_every_sample_that_is_served_names_its_line() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry=registry).of_camera("a").count(0.1, 0.01, 0.01)
+    served = of_line(registry, "line1")
+    samples = [sample for family in served.collect() for sample in family.samples]
+    assert {sample.labels["line"] for sample in samples} == {"line1"}
+    assert served.get_sample_value("line_latency_seconds_count", {"line": "line1", "camera": "a"}) == 1
+    assert served.get_sample_value("process_resident_memory_bytes", {"line": "line1"}) > 0
+
+
+def test_of_several_workers_the_latest_result_of_a_camera_is_served(tmp_path: Path) -> None:
+    for slot in ("late", "early"):
+        command = [sys.executable, "-c", ONE_RESULT, slot, {"late": "2000", "early": "1000"}[slot]]
+        subprocess.run(command, env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}, check=True)
+    latest = merged_registry(tmp_path).get_sample_value("line_last_result_timestamp_seconds", {"camera": "a"})
+    assert latest == 2000
+
+
+ONE_RESULT = """
+import sys, time
+time.time = lambda: float(sys.argv[2])
+from worker.metrics import WorkerMetrics
+WorkerMetrics(sys.argv[1]).last_result.labels("a").set(time.time())
+"""
+
 EVERYTHING_THAT_A_WORKER_COUNTS = """
 import sys
 from worker.metrics import CAMERAS_KEPT, STAGES, WorkerMetrics
@@ -49,7 +112,7 @@ for stage in STAGES:
     metrics.stage_seconds.labels(stage).observe(1)
 for number in range(CAMERAS_KEPT + 1):
     camera = metrics.camera_label(f"{number:_>64}")
-    metrics.latency_seconds.labels(camera).observe(1)
+    metrics.of_camera(f"{number:_>64}").count(1.0, 1.0, 0.5)
     for reason in range(10):
         metrics.invalid_frames.labels(camera, f"{reason:_>24}").inc()
 """
@@ -67,4 +130,4 @@ def test_the_files_of_a_worker_need_never_grow(tmp_path: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
     assert sizes == worker_files(slot)
     used = [int.from_bytes(file.read_bytes()[:4], "little") for file in tmp_path.iterdir()]
-    assert min(used) > 2**18
+    assert min(used) > 2**16

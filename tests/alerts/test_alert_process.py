@@ -125,7 +125,7 @@ def test_it_serves_its_metrics(client: Client, redis_url: str) -> None:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
                 return str(answer.read().decode())
 
-        line.wait_until(lambda: 'kind="anomaly",state="raised"} 1.0' in served())
+        line.wait_until(lambda: 'kind="anomaly",line="test",state="raised"} 1.0' in served())
         line.wait_until(lambda: 'outcome="delivered",sink="log"} 1.0' in served())
 
 

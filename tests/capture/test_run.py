@@ -149,8 +149,8 @@ def test_cameras_that_are_not_clear_are_refused(texts: list[str], camera: str | 
 def test_counts_are_served_as_metrics(redis_url: str) -> None:
     port = free_port()
     settings = load({"redis.url": redis_url, "metrics.produce_port": port})[0]
-    with served_counts(settings.metrics) as count:
+    with served_counts(settings) as count:
         options = ProduceOptions(count=2)
         run_produce(settings, {"c1": SMALL}, SourceOptions(), options, stop=threading.Event(), on_count=count)
         text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    assert 'line_produced_frames_total{camera="c1",outcome="published"} 2.0' in text
+    assert 'line_produced_frames_total{camera="c1",line="line1",outcome="published"} 2.0' in text

@@ -184,7 +184,7 @@ def test_two_workers_tell_a_frozen_camera_together(redis_url: str, tmp_path: Pat
         assert set(frozen[60:]) <= set(told)  # the first ones may be mixed up by as many as are in hand
         assert not any(results[one].verdict is Verdict.INVALID for one in before + after)
         assert books.verdicts["INVALID"] == len(told)
-        counted = {(("camera", "left"), ("reason", "frozen")): len(told)}
+        counted = {(("camera", "left"), ("line", "test"), ("reason", "frozen")): len(told)}
         pool.wait_for(lambda: scrape(port)["line_invalid_frames_total"] == counted, "all counted")
 
 

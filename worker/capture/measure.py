@@ -10,13 +10,13 @@ from prometheus_client import CollectorRegistry
 from worker.capture.run import CountHook
 from worker.capture.tally import Count
 from worker.metrics import ProduceMetrics, serve
-from worker.settings import MetricsSettings
+from worker.settings import Settings
 
 _OUTCOMES = {"published", "dropped", "skipped", "refused", "unreadable", "unsent"}
 
 
 @contextmanager
-def served_counts(settings: MetricsSettings) -> Iterator[CountHook]:
+def served_counts(settings: Settings) -> Iterator[CountHook]:
     """What `run_produce` takes as `on_count`; the counts are served on `metrics.produce_port` meanwhile.
 
     Raises:
@@ -31,7 +31,7 @@ def served_counts(settings: MetricsSettings) -> Iterator[CountHook]:
         elif what in _OUTCOMES:
             metrics.frames.labels(camera, what).inc(amount)
 
-    stop = serve(registry, settings.host, settings.produce_port)
+    stop = serve(registry, settings.line, settings.metrics.host, settings.metrics.produce_port)
     try:
         yield count
     finally:

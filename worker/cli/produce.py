@@ -82,7 +82,7 @@ def produce(settings: Settings, sources: tuple[str, ...], camera: str | None, **
     source_options, produce_options = _read_options(**values)
     pairs = pair_sources(sources, camera)
     stop = stop_on_signals()
-    with served_counts(settings.metrics) as count:
+    with served_counts(settings) as count:
         tallies = run_produce(settings, pairs, source_options, produce_options, stop=stop, on_count=count)
     click.echo(json.dumps({name: tally.summarize() for name, tally in tallies.items()}))
 

@@ -22,7 +22,7 @@ from worker.gateway.pictures import Pictures
 from worker.gateway.probes import Probes
 from worker.gateway.replying import failed
 from worker.gateway.room import Room
-from worker.metrics import GatewayMetrics
+from worker.metrics import GatewayMetrics, of_line
 from worker.settings import Settings
 
 
@@ -43,7 +43,7 @@ class Service:
         self._pictures = Pictures(settings)
         room = Room(settings, self.metrics.waiting)
         self.inspection = Inspection(settings, self._line, self._lookout, access, self._pictures, room)
-        self.probes = Probes(self._lookout, access, registry)
+        self.probes = Probes(self._lookout, access, of_line(registry, settings.line))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

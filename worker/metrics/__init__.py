@@ -11,6 +11,8 @@ from worker.metrics.gateway import GatewayMetrics
 from worker.metrics.inspect import STAGES, WorkerMetrics
 from worker.metrics.labels import CAMERAS_KEPT, OTHER_CAMERAS, CameraLabels
 from worker.metrics.ledger import LedgerCollector
+from worker.metrics.limits import show_limits
+from worker.metrics.of_line import of_line
 from worker.metrics.produce import ProduceMetrics
 from worker.metrics.serve import merged_registry, serve, worker_files
 from worker.metrics.workers import WorkersCollector
@@ -27,6 +29,8 @@ __all__ = [
     "WorkerMetrics",
     "WorkersCollector",
     "merged_registry",
+    "of_line",
     "serve",
+    "show_limits",
     "worker_files",
 ]

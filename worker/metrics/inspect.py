@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
+import math
+import time
+from dataclasses import dataclass
 
-from worker.metrics.labels import LATENCY_BUCKETS_S, CameraLabels
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+
+from worker.metrics.labels import LATENCY_BUCKETS_S, SCORE_RATIO_BUCKETS, CameraLabels
 
 STAGES = ("queue", "decode", "check", "preprocess", "wait", "infer", "postprocess", "commit")
+
+
+_LARGEST_RATIO = 100.0  # also where the threshold is 0: the sum stays a number
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSeries:
+    """One camera's series, found once: a look-up by label costs as much as the count."""
+
+    latency_seconds: Histogram
+    score_ratio: Histogram
+    threshold: Gauge
+    last_result: Gauge
+
+    def count(self, latency_s: float, score: float | None, threshold: float | None) -> None:
+        """Count a result that was just committed; without a score only that it came, and when."""
+        self.latency_seconds.observe(latency_s)
+        self.last_result.set(time.time())
+        if score is not None and threshold is not None and math.isfinite(score):
+            self.score_ratio.observe(_ratio(score, threshold))
+            self.threshold.set(threshold)
+
+
+def _ratio(score: float, threshold: float) -> float:
+    if not threshold:
+        return _LARGEST_RATIO if score else 0.0
+    return min(score / threshold, _LARGEST_RATIO)
 
 
 class WorkerMetrics:
@@ -20,6 +51,7 @@ class WorkerMetrics:
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
         registry = registry or CollectorRegistry()
         self.camera_label = CameraLabels()
+        self._cameras: dict[str, CameraSeries] = {}
         self.stage_seconds = Histogram(
             "line_stage_seconds",
             f"Time of a frame in each stage: {', '.join(STAGES)}",
@@ -32,6 +64,27 @@ class WorkerMetrics:
             "End to end: from a frame's entry into the stream to its committed verdict",
             ["camera"],
             buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.score_ratio = Histogram(
+            "line_score_ratio",
+            "Score by threshold of each frame that the model looked at; above 1 it is NG",
+            ["camera"],
+            buckets=SCORE_RATIO_BUCKETS,
+            registry=registry,
+        )
+        self.threshold = Gauge(
+            "line_threshold",
+            "Threshold of the camera's latest frame that the model looked at",
+            ["camera"],
+            multiprocess_mode="mostrecent",
+            registry=registry,
+        )
+        self.last_result = Gauge(
+            "line_last_result_timestamp_seconds",
+            "Unix time of the camera's latest result",
+            ["camera"],
+            multiprocess_mode="mostrecent",
             registry=registry,
         )
         self.invalid_frames = Counter(
@@ -58,3 +111,15 @@ class WorkerMetrics:
             ["worker", "device"],
             registry=registry,
         )
+
+    def of_camera(self, camera: str) -> CameraSeries:
+        """The series of this camera, or those that it shares with all cameras beyond the first so many."""
+        label = self.camera_label(camera)
+        if label not in self._cameras:
+            self._cameras[label] = CameraSeries(
+                self.latency_seconds.labels(label),
+                self.score_ratio.labels(label),
+                self.threshold.labels(label),
+                self.last_result.labels(label),
+            )
+        return self._cameras[label]

@@ -7,6 +7,12 @@ LATENCY_BUCKETS_S = (
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0,
 )  # fmt: skip
 
+SCORE_RATIO_BUCKETS = (
+    0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0,
+    1.05, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 3.0, 5.0, 10.0,
+)  # fmt: skip
+"""Close together about 1, where a score is the threshold: what is up to it is OK, what is above NG."""
+
 CAMERAS_KEPT = 256
 OTHER_CAMERAS = "?"
 """The label of all cameras beyond the first `CAMERAS_KEPT`; no camera can be called so."""

@@ -13,7 +13,10 @@ from worker.errors import LineError
 
 
 class LedgerCollector(Collector):
-    """The ledger, backlog and pending frames, read from Redis at each scrape."""
+    """The ledger, backlog and pending frames, read from Redis at each scrape.
+
+    `read` gives the ledger as `Ledger.as_dict` has it, and of Redis `memory_bytes` and `memory_limit_bytes`.
+    """
 
     def __init__(self, line: str, read: Callable[[], Mapping[str, Any]]) -> None:
         self._line = line
@@ -52,6 +55,8 @@ class LedgerCollector(Collector):
                 "Frames that came in and are nowhere; 0 or a fault",
             ),
             ("line_dead_letters_kept", "dead_letters_kept", "Dead letters that can still be looked at"),
+            ("line_redis_memory_bytes", "memory_bytes", "Memory that Redis uses, for all that is in it"),
+            ("line_redis_memory_limit_bytes", "memory_limit_bytes", "Redis' maxmemory; 0: none"),
         ):
             gauge = GaugeMetricFamily(name, text, labels=["line"])
             gauge.add_metric([self._line], ledger[key])

@@ -10,6 +10,7 @@ from prometheus_client.exposition import start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from worker.errors import SettingsError
+from worker.metrics.of_line import of_line
 
 
 def worker_files(slot: str) -> dict[str, int]:
@@ -17,7 +18,7 @@ def worker_files(slot: str) -> dict[str, int]:
 
     prometheus_client takes a file's size as it finds it, so that one with room never has to grow.
     """
-    return {f"counter_{slot}.db": 2**20, f"histogram_{slot}.db": 3 * 2**20}
+    return {f"counter_{slot}.db": 2**20, f"histogram_{slot}.db": 5 * 2**20, f"gauge_mostrecent_{slot}.db": 2**18}
 
 
 def merged_registry(folder: Path) -> CollectorRegistry:
@@ -27,8 +28,8 @@ def merged_registry(folder: Path) -> CollectorRegistry:
     return registry
 
 
-def serve(registry: CollectorRegistry, host: str, port: int) -> Callable[[], None]:
-    """Serve `/metrics`; returns what stops it. Port 0 serves nothing.
+def serve(registry: CollectorRegistry, line: str, host: str, port: int) -> Callable[[], None]:
+    """Serve `/metrics` of a process of this line, see `of_line`; returns what stops it. Port 0 serves nothing.
 
     Raises:
         SettingsError: the address is in use or not ours.
@@ -36,7 +37,7 @@ def serve(registry: CollectorRegistry, host: str, port: int) -> Callable[[], Non
     if port == 0:
         return lambda: None
     try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
+        server, thread = start_http_server(port, addr=host, registry=of_line(registry, line))
     except OSError as error:
         raise SettingsError(f"metrics: cannot listen on {host}:{port}: {error.strerror or error}") from error
 

@@ -8,12 +8,14 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+_MODEL_LABELS = ("model", "digest", "engine", "precision")
+
 
 class WorkersCollector(Collector):
     """What the supervisor knows of its workers.
 
-    `read` gives for each worker: worker, device, up (0 or 1), busy_share (0 to 1), restarts (reason → count), and
-    engine: engine, precision and candidates, as `Choice.as_dict` has them, or empty.
+    `read` gives for each worker: worker, device, up (0 or 1), busy_share (0 to 1), restarts (reason → count),
+    resident_bytes, and engine: model, engine, precision and candidates, as `Choice.as_dict` has them, or empty.
     """
 
     def __init__(self, read: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
@@ -29,6 +31,10 @@ class WorkersCollector(Collector):
         up = GaugeMetricFamily("line_worker_up", "1 where the worker is ready and makes progress", labels=names)
         busy = GaugeMetricFamily("line_device_busy_share", "Share of the last seconds at work", labels=names)
         restarts = CounterMetricFamily("line_worker_restarts", "Restarts by reason", labels=[*names, "reason"])
+        memory = GaugeMetricFamily("line_worker_resident_bytes", "Memory that the worker has in use", labels=names)
+        models = GaugeMetricFamily(
+            "line_model_info", "1: the model in force, and what runs it", labels=[*names, *_MODEL_LABELS]
+        )
         engines = EngineFamilies(names)
         for worker in self._read():
             labels = [worker["worker"], worker["device"]]
@@ -36,8 +42,11 @@ class WorkersCollector(Collector):
             busy.add_metric(labels, worker["busy_share"])
             for reason, count in worker["restarts"].items():
                 restarts.add_metric([*labels, reason], count)
-            engines.add(labels, worker["engine"])
-        yield from (up, busy, restarts, *engines.families.values())
+            memory.add_metric(labels, worker["resident_bytes"])
+            if engine := worker["engine"]:
+                models.add_metric([*labels, *(engine[name] for name in _MODEL_LABELS)], 1)
+                engines.add(labels, engine)
+        yield from (up, busy, restarts, memory, models, *engines.families.values())
 
 
 class EngineFamilies:

@@ -34,7 +34,7 @@ def run_alerts(settings: Settings, stop: threading.Event) -> None:
 
         store = AlertStore(client(), keys, settings.keep)
         feeds: list[AlertFeed] = []
-        ending.callback(serve(registry, settings.metrics.host, settings.metrics.alerts_port))
+        ending.callback(serve(registry, settings.line, settings.metrics.host, settings.metrics.alerts_port))
         for name, sink in create_sinks(settings.alerts).items():
             feeds.append(AlertFeed(client(), keys, name))
             delivery = Delivery(name, sink, feeds[-1], metrics, stop)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from prometheus_client import Histogram
 
 from worker.inference.predictor import Predictor
 from worker.metrics import STAGES, WorkerMetrics
@@ -41,7 +40,6 @@ class Publisher:
         self._progress = progress
         self._metrics = metrics
         self._stages = {stage: metrics.stage_seconds.labels(stage) for stage in STAGES}
-        self._latencies: dict[str, Histogram] = {}
 
     def run(self) -> None:
         """Publish until the hand-over is closed and empty."""
@@ -94,14 +92,7 @@ class Publisher:
             camera = self._metrics.camera_label(result.camera)
             self._metrics.invalid_frames.labels(camera, result.reason.partition(":")[0]).inc()
         latency_s = max(0.0, (time.time_ns() - result.published_at) / 1e9)
-        self._latency(result.camera).observe(latency_s)
-
-    def _latency(self, camera: str) -> Histogram:
-        """The camera's series, found once: a look-up by label costs as much as the count."""
-        label = self._metrics.camera_label(camera)
-        if label not in self._latencies:
-            self._latencies[label] = self._metrics.latency_seconds.labels(label)
-        return self._latencies[label]
+        self._metrics.of_camera(result.camera).count(latency_s, result.score, result.threshold)
 
 
 def _outcome(item: Judged | Dead, now_ns: int) -> Outcome:

@@ -18,6 +18,7 @@ from worker.runtime.openmp import with_openmp
 from worker.runtime.orphans import Predecessor
 from worker.runtime.progress import Progress
 from worker.runtime.reserve import reserve
+from worker.runtime.resident import resident_bytes
 from worker.settings import Settings, inherited_environment, to_json
 
 log = structlog.get_logger()
@@ -177,6 +178,7 @@ class Slot:
             "up": int(up),
             "busy_share": self._share,
             "restarts": dict(self.restarts),
+            "resident_bytes": resident_bytes(self._process.pid) if self._process else 0,
             "engine": self._engine(),
         }
 

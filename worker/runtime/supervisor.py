@@ -15,11 +15,11 @@ import structlog
 
 from worker.devices import check_cores, parse_devices
 from worker.errors import CrashLoop, SettingsError, StreamError
-from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve
+from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve, show_limits
 from worker.runtime.names import claim_pool
 from worker.runtime.slot import Slot
 from worker.settings import Settings
-from worker.stream.connection import connect, eviction_policy
+from worker.stream.connection import connect, eviction_policy, memory_in_use
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import read_ledger
 
@@ -120,6 +120,9 @@ class Supervisor:
         settings = self._settings
         registry = merged_registry(folder)
         client, keys = connect(settings), LineKeys(settings.line)
-        registry.register(LedgerCollector(settings.line, lambda: read_ledger(client, keys).as_dict()))
+        registry.register(
+            LedgerCollector(settings.line, lambda: read_ledger(client, keys).as_dict() | memory_in_use(client))
+        )
         registry.register(WorkersCollector(self.status))
-        return serve(registry, settings.metrics.host, settings.metrics.port)
+        show_limits(registry, queue_frames=settings.queue.max_frames, takt_s=settings.takt_ms / 1_000)
+        return serve(registry, settings.line, settings.metrics.host, settings.metrics.port)

@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     )
     devices: Listed = Field("cpu", description="one worker each: cpu, cpu:0, cpu:0-3, cpu:0,cpu:1, gpu:0,1 …")
     model: Path | None = Field(None, description="the model folder (bundle or PaddleX export)")
+    takt_ms: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="time from one part to the next, for Prometheus' rules; 0: not told"
+    )
     threshold: float | None = Field(None, ge=0, allow_inf_nan=False, description="overrides the bundle's threshold")
     engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
         "auto", description="what runs the model; auto: the fastest here that passes the gate"

@@ -229,10 +229,23 @@ def is_no_group(error: redis.ResponseError) -> bool:
 
 def eviction_policy(client: Client) -> str:
     """How the server makes room when it is full; anything but `noeviction` may throw a line's keys away."""
+    return _memory_info(client).get("maxmemory_policy", "").strip()
+
+
+def memory_in_use(client: Client) -> dict[str, int]:
+    """The server's `memory_bytes`, and `memory_limit_bytes`, 0 where it has none.
+
+    Raises:
+        StreamUnavailable: Redis is away.
+    """
+    info = _memory_info(client)
+    return {"memory_bytes": int(info["used_memory"]), "memory_limit_bytes": int(info["maxmemory"])}
+
+
+def _memory_info(client: Client) -> dict[str, str]:
     with stream_errors():
         text: str = client.execute_command("INFO", "memory").decode("utf-8", "replace")
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return lines.get("maxmemory_policy", "").strip()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
 def pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:

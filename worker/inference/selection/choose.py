@@ -16,7 +16,7 @@ import structlog
 
 from worker.devices import Device
 from worker.errors import EngineRefused, SettingsError
-from worker.inference.bundle import Bundle, load_bundle
+from worker.inference.bundle import Bundle, load_bundle, sha256
 from worker.inference.engines import ENGINES, PRECISIONS, REFERENCE, Variant, available, open_engine
 from worker.inference.predictor import Predictor
 from worker.inference.selection.cache import EngineCache
@@ -27,6 +27,7 @@ from worker.settings import ANY, GateSettings, Settings
 
 log = structlog.get_logger()
 
+_DIGEST_SHOWN = 12  # hex digits: tells two models of one name apart
 _AS_FAST = 1.05  # within this the more exact one is taken: what it costs could hardly be measured
 
 
@@ -58,6 +59,8 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         """For the supervisor, which shows it on the metrics."""
         return {
+            "model": self.bundle.identity,
+            "digest": sha256(self.bundle.parameters)[:_DIGEST_SHOWN],
             "engine": self.variant.engine,
             "precision": self.variant.precision,
             "candidates": [candidate.figures() for candidate in self.candidates],
