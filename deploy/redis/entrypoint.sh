@@ -5,6 +5,7 @@
 #
 # LINE_LINE          the one line that the users may work on; default: every line of this server
 # REDIS_SECRETS_DIR  where the files redis_USER_password are; default: /run/secrets (make-secrets.sh makes them)
+# REDIS_SECRETS_WAIT seconds to wait for those files, for where something makes them meanwhile; default: 0
 # REDIS_ACL_FILE     where the ACL file is written, best on a tmpfs; default: /run/redis/users.acl
 # REDIS_SERVER       the server's program; default: redis-server
 set -eu
@@ -12,6 +13,7 @@ umask 077
 
 here=$(cd "$(dirname "$0")" && pwd)
 secrets=${REDIS_SECRETS_DIR:-/run/secrets}
+patience=${REDIS_SECRETS_WAIT:-0}
 acl_file=${REDIS_ACL_FILE:-/run/redis/users.acl}
 line=${LINE_LINE:-*}
 users='camera camera-evict worker alerts gateway viewer operator'
@@ -34,10 +36,21 @@ hash_of() {
   printf '%s' "$password" | sha256sum | cut -d ' ' -f 1
 }
 
+are_there() {
+  for user in $users; do
+    [ -r "$secrets/redis_${user}_password" ] || return 1
+  done
+}
+
 case $line in
   '*') ;;
   *[!A-Za-z0-9_.-]*) fail "LINE_LINE: $line is no line's name" ;;
 esac
+
+until are_there || [ "$patience" -le 0 ]; do
+  patience=$((patience - 1))
+  sleep 1
+done
 
 rules="s/@line@/$line/g"
 hashes=

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes the secrets of the compose stack, those that are not there yet, and gives each service its own in a volume that
+# no other service mounts. Runs as the first service, before every start of the stack.
+#
+# Files are for their owner and group alone; redis and grafana, which are other users, are in the group.
+set -eu
+umask 077
+
+all=/var/lib/line-worker/secrets
+here=$(cd "$(dirname "$0")" && pwd)
+
+# give READER FILE...: copies of the Redis users' passwords; a copy that differs is renewed.
+give() {
+  reader=$1
+  shift
+  for name in "$@"; do
+    cmp -s "$all/redis/$name" "$all/$reader/$name" || put "$all/$reader/$name" < "$all/redis/$name"
+  done
+}
+
+# put FILE: the standard input becomes the file in one step.
+put() {
+  cat > "$1.new"
+  chmod 0440 "$1.new"
+  mv "$1.new" "$1"
+}
+
+random() {
+  head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
+}
+
+sh "$here/../redis/make-secrets.sh" "$all/redis"
+chmod 0440 "$all"/redis/redis_*_password
+give worker redis_worker_password
+give alerts redis_alerts_password
+give gateway redis_gateway_password
+give cameras redis_camera_password redis_camera-evict_password
+give operator redis_operator_password redis_viewer_password
+[ -e "$all/grafana/grafana_admin_password" ] || random | put "$all/grafana/grafana_admin_password"
