@@ -124,5 +124,10 @@ class Supervisor:
             LedgerCollector(settings.line, lambda: read_ledger(client, keys).as_dict() | memory_in_use(client))
         )
         registry.register(WorkersCollector(self.status))
-        show_limits(registry, queue_frames=settings.queue.max_frames, takt_s=settings.takt_ms / 1_000)
+        show_limits(
+            registry,
+            queue_frames=settings.queue.max_frames,
+            takt_s=settings.takt_ms / 1_000,
+            cameras_on_demand=settings.cameras_on_demand,
+        )
         return serve(registry, settings.line, settings.metrics.host, settings.metrics.port)
