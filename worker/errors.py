@@ -13,6 +13,7 @@ LineError
 │   └── StreamUnavailable  Redis cannot be reached or refuses work for now: wait and try again
 ├── CrashLoop              workers die again and again without finishing a frame
 ├── DeliveryError          the receiver of an alert did not take it
+│   ├── UnreachableError   it takes none for now: it is away, or does not let us in
 │   └── RefusedError       and never will take this one
 ├── UrlRefused             a picture that a request names by URL is not fetched; carries the HTTP `status` of the answer
 └── FrameError             one frame cannot be inspected; carries the `reason` of its dead letter
@@ -99,6 +100,10 @@ class CrashLoop(LineError):
 
 class DeliveryError(LineError):
     """The receiver did not take the alert."""
+
+
+class UnreachableError(DeliveryError):
+    """The receiver takes no alert for now, whichever: it is away, does not answer in time, or does not let us in."""
 
 
 class RefusedError(DeliveryError):

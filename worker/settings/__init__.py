@@ -4,10 +4,12 @@ A value comes from, first wins: a command-line flag, an environment variable `LI
 `LINE_REDIS__URL`), the YAML file of `--config` or `LINE_CONFIG`, the default.
 """
 
-from worker.settings.alerts import AlertRule, AlertSettings, WebhookSettings
+from worker.settings.alerts import AlertRule, AlertSettings
+from worker.settings.email import EmailSettings
 from worker.settings.gateway import GatewaySettings, UrlSettings
 from worker.settings.handover import describe, from_json, inherited_environment, to_json
 from worker.settings.load import load
+from worker.settings.mqtt import MqttSettings
 from worker.settings.redis import RedisSettings
 from worker.settings.secrets import mask_password, mask_webhook
 from worker.settings.sections import (
@@ -23,6 +25,7 @@ from worker.settings.sections import (
     WorkSettings,
 )
 from worker.settings.watch import AUTO, OFF, WatchSettings
+from worker.settings.webhook import WebhookSettings
 
 __all__ = [
     "ANY",
@@ -31,12 +34,14 @@ __all__ = [
     "AlertRule",
     "AlertSettings",
     "BatchSettings",
+    "EmailSettings",
     "GateSettings",
     "GatewaySettings",
     "KeepSettings",
     "LimitSettings",
     "LogSettings",
     "MetricsSettings",
+    "MqttSettings",
     "QueueSettings",
     "RedisSettings",
     "Settings",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from worker.settings.email import EmailSettings
 from worker.settings.listed import Listed, check_cameras, split
-from worker.settings.secrets import split_webhook
+from worker.settings.mqtt import MqttSettings
 from worker.settings.section import Section
+from worker.settings.webhook import WebhookSettings
 
 
 class AlertRule(Section):
@@ -24,21 +26,6 @@ class AlertRule(Section):
         return self
 
 
-class WebhookSettings(Section):
-    """Where alert events are POSTed as JSON."""
-
-    url: SecretStr = Field(SecretStr(""), description="http(s) URL; empty: no webhook")
-    timeout_s: float = Field(5.0, gt=0, le=60, description="give up on one POST after; it is tried again")
-
-    @field_validator("url")
-    @classmethod
-    def _usable(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        if url and split_webhook(url) is None:
-            raise ValueError("must be http:// or https:// with a host, and without spaces")
-        return value
-
-
 class AlertSettings(Section):
     """The alert process."""
 
@@ -52,6 +39,8 @@ class AlertSettings(Section):
     reorder_ms: float = Field(500.0, ge=0, le=60_000, description="wait this long for a missing seq")
     update_every_s: float = Field(10.0, ge=0, description="at most one `updated` event an open alert this often")
     webhook: WebhookSettings = WebhookSettings()
+    mqtt: MqttSettings = MqttSettings()
+    email: EmailSettings = EmailSettings()
 
     @field_validator("cameras")
     @classmethod

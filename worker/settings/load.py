@@ -94,7 +94,7 @@ def _explain(error: ValidationError, origin: dict[str, str]) -> str:
         said = "must be a section with settings in it" if is_section else problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             lines.append(f"{name}{where}: there is no such setting; {_nearest(name)}")
-        elif name == "alerts" or name.startswith(("redis", "alerts.webhook")):
+        elif name == "alerts" or name.startswith(("redis", "alerts.webhook", "alerts.mqtt")):
             lines.append(f"{name}{where}: {said}")  # never echo what may hold a URL with its secret
         else:
             lines.append(f"{name}{where}: {said}; got {problem['input']!r}")

@@ -1,9 +1,28 @@
-"""What of a URL is no secret and may be shown."""
+"""Secrets: read from their files, and what of a URL is none and may be shown."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
+
+from worker.errors import SettingsError
+
+
+def read_secret(setting: str, path: Path) -> str:
+    """The text of a secret's file, without the end of its last line; at each use, so that a new one needs no restart.
+
+    Raises:
+        SettingsError: it cannot be read, is no text or is empty; names the setting and the file.
+    """
+    try:
+        secret = path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+        raise SettingsError(f"{setting} {path}: {why}") from None
+    if not secret:
+        raise SettingsError(f"{setting} {path}: is empty")
+    return secret
 
 
 def mask_password(url: str) -> str:

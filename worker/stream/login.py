@@ -11,6 +11,8 @@ from redis.credentials import CredentialProvider
 
 from worker.errors import SettingsError
 from worker.settings import RedisSettings
+from worker.settings.secrets import read_secret
+from worker.tls import make_context
 
 # What a server says of our certificate, or of having none.
 _OURS_REFUSED = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "HANDSHAKE_FAILURE")
@@ -36,12 +38,9 @@ class PasswordFile(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """(user, password), or the password alone where no user is set."""
         try:
-            password = self._path.read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
-            raise Misconfigured(f"{self._setting} {self._path}: {why}") from None
-        if not password:
-            raise Misconfigured(f"{self._setting} {self._path}: is empty")
+            password = read_secret(self._setting, self._path)
+        except SettingsError as error:
+            raise Misconfigured(str(error)) from None
         return (self._username, password) if self._username else (password,)
 
 
@@ -69,27 +68,10 @@ def certificates(settings: RedisSettings) -> dict[str, Any]:
     Raises:
         SettingsError: a file cannot be read or is not what it should be.
     """
-    context = ssl.create_default_context()
     ca, cert, key = settings.ca_file, settings.cert_file, settings.key_file
-    try:
-        if ca:
-            context.load_verify_locations(ca)
-    except OSError as error:
-        raise SettingsError(f"redis.ca_file {ca}: {_why(error)}") from error
-    try:
-        if cert:
-            context.load_cert_chain(cert, key, password="")  # or OpenSSL asks for one on the terminal
-    except OSError as error:
-        beside = f" with key_file {key}" if key else " (which must hold its key too, as there is no key_file)"
-        raise SettingsError(f"redis.cert_file {cert}{beside}: {_why(error)}") from error
+    make_context("redis", ca, cert, key)
     files = {"ssl_ca_certs": ca, "ssl_certfile": cert, "ssl_keyfile": key}
     return {name: str(path) for name, path in files.items() if path} | {"ssl_check_hostname": True}
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"not the PEM file that is needed ({error.reason or 'is a key in it, and not encrypted?'})"
-    return str(error.strerror)
 
 
 def refused_certificate(error: BaseException | None) -> str | None:

@@ -9,7 +9,13 @@ from worker.types import Alert
 
 
 class Sink(Protocol):
-    """Brings alert events to people or programs; used by one thread."""
+    """Brings alert events to people or programs; used by one thread.
+
+    `limited`: whether it is spared in a storm, where many events become one message; what keeps the state of each
+    camera, or costs nobody's attention, is not.
+    """
+
+    limited: bool
 
     def deliver(self, alerts: Sequence[Alert], key: str) -> None:
         """Deliver events as one message, and return when the other side has taken it.
@@ -20,7 +26,8 @@ class Sink(Protocol):
 
         Raises:
             RefusedError: the other side does not want this message and never will.
-            Exception: whatever else means: not delivered, call again later with the same message.
+            UnreachableError: it takes none for now, whichever: nothing more is to be tried before this one.
+            Exception: whatever else means: this one is not delivered, call again later with the same message.
         """
         ...
 

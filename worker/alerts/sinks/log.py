@@ -16,6 +16,8 @@ _LEVELS = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL
 class Log:
     """One line an event; `error` for what is critical, `info` for what is over."""
 
+    limited = False
+
     def deliver(self, alerts: Sequence[Alert], key: str) -> None:  # noqa: ARG002 - a line that stands twice harms nobody
         """Log the events."""
         for alert in alerts:
