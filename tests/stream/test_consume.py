@@ -7,6 +7,7 @@ import time
 import pytest
 
 from worker.errors import StreamError, StreamUnavailable
+from worker.stream.connection import connect
 from worker.stream.consume import FrameConsumer, consumer_count
 
 from .line_of_frames import IDLE_MS, Line, in_background
@@ -315,6 +316,32 @@ def test_a_worker_leaves_only_with_empty_hands_and_also_where_the_group_is_gone(
     assert consumer_count(line.client, line.keys) == 0
     line.do("FLUSHALL")
     one.leave()
+
+
+def test_a_worker_that_is_gone_for_good_is_forgotten_by_one_that_lives_once_its_frames_are_taken_over(
+    line: Line,
+) -> None:
+    # Given one that is dead with a frame in hand, and one that does not show up, with none
+    frame = line.publish().id
+    line.consumer("dead").read(1)
+    slow = line.consumer("slow")
+    living = FrameConsumer(connect(line.settings), line.keys, "living", IDLE_MS, forget_after_s=0.1)
+    living.join()
+    living.show_up()
+    assert consumer_count(line.client, line.keys) == 3
+    # When another one shows up later
+    time.sleep(0.2)
+    living.show_up()
+    # Then only the one without a frame is forgotten, and the other when its frame is taken over
+    assert consumer_count(line.client, line.keys) == 2
+    taken = living.recover_idle()
+    assert taken is not None
+    assert taken.id == frame
+    living.show_up()
+    assert consumer_count(line.client, line.keys) == 1
+    # And one that was only slow comes back by reading
+    late = line.publish().id
+    assert [delivery.id for delivery in slow.read(1)] == [late]
 
 
 def test_a_reader_that_is_sent_away_when_the_stream_is_deleted_may_come_again(line: Line) -> None:

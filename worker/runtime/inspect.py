@@ -80,7 +80,7 @@ class Worker:
         self._ended: HandOver[list[Ending]] = HandOver(_BATCHES_IN_HAND)
         # A connection each: the reader's blocks at the server while the publisher commits.
         reading = connect(settings)
-        self._consumer = FrameConsumer(reading, keys, name, settings.work.claim_idle_ms)
+        self._consumer = FrameConsumer(reading, keys, name, settings.work.claim_idle_ms, settings.work.forget_worker_s)
         self._reader = Reader(
             settings, self._consumer, FrozenCameras(reading, keys, settings.watch.frozen_after),
             Preparer(settings, predictor, origin), origin, self._in_hand, self._prepared, self._ended,

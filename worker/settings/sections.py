@@ -75,6 +75,9 @@ class WorkSettings(Section):
     """Reading, recovery and the supervisor's patience."""
 
     claim_idle_ms: int = Field(30_000, ge=1_000, description="take over a frame that a dead worker left, after")
+    forget_worker_s: float = Field(
+        3_600.0, ge=10, description="a dead worker whose frames are all taken over is forgotten after; its alert ends"
+    )
     max_attempts: int = Field(3, ge=1, le=100, description="deliveries of a frame before it is dead-lettered")
     hang_timeout_s: float = Field(
         30.0, ge=1, description="kill a worker that makes no progress for; well over redis.timeout_s"
@@ -145,6 +148,9 @@ class Settings(BaseSettings):
     cache: Path | None = Field(
         None, description="folder for what is made and measured for this machine; none: the user's cache folder"
     )
+    state: Path | None = Field(
+        None, description="folder for what has to outlast a restart: which pictures were published; none: the user's"
+    )
     redis: RedisSettings = RedisSettings()
     batch: BatchSettings = BatchSettings()
     queue: QueueSettings = QueueSettings()
@@ -161,6 +167,11 @@ class Settings(BaseSettings):
     def cache_folder(self) -> Path:
         """`cache`, or the place that this system has for it."""
         return self.cache or platformdirs.user_cache_path("line-worker")
+
+    @property
+    def state_folder(self) -> Path:
+        """`state`, or the place that this system has for it."""
+        return self.state or platformdirs.user_state_path("line-worker")
 
     @property
     def cameras_on_demand(self) -> frozenset[str]:

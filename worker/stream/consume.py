@@ -11,7 +11,7 @@ from worker.stream.connection import BLOCK_MS, Client, bearing_no_group
 from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.stream.scripts import Script, publish_script
 
-_FORGET_AFTER_MS = 3_600_000
+_FORGET_AFTER_S = 3_600.0
 _IDS_AHEAD_MS = 3_600_000  # a clock that was set back by less is not taken for a foreign id
 _HOLD_S = 10  # well over the pause between two calls of `show_up`
 _BEHIND_ALL = f"{2**64 - 1}-{2**64 - 2}"
@@ -31,11 +31,19 @@ class Delivery:
 class FrameConsumer:
     """One consumer of the group `inspect`; the errors are StreamUnavailable and StreamError."""
 
-    def __init__(self, client: Client, keys: LineKeys, name: str, claim_idle_ms: int) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: LineKeys,
+        name: str,
+        claim_idle_ms: int,
+        forget_after_s: float = _FORGET_AFTER_S,
+    ) -> None:
         self.name = name
         self._client = client
         self._keys = keys
         self._claim_idle_ms = claim_idle_ms
+        self._forget_after_ms = int(forget_after_s * 1_000)
         self._cursor = "0-0"
         self._look = Script(client, "frames.lua", "look.lua")
         self._recover = Script(client, "frames.lua", "recover.lua")
@@ -46,13 +54,9 @@ class FrameConsumer:
         self._publish = publish_script(client)
 
     def join(self) -> None:
-        """Make the group where it is missing, from the stream's beginning, and this consumer known in it.
-
-        Consumers that left nothing behind and were not seen for an hour are forgotten.
-        """
+        """Make the group where it is missing, from the stream's beginning, and this consumer known in it."""
         with bearing_no_group():  # destroyed in between: the first read makes it again
             self._join()
-            self._leave([self._keys.frames], [GROUP_INSPECT, "", _FORGET_AFTER_MS])
 
     def read(self, count: int, block_ms: int = BLOCK_MS) -> list[Delivery]:
         """Up to `count` frames that nobody has had yet; waits at most `block_ms` for the first.
@@ -83,6 +87,9 @@ class FrameConsumer:
         """Have the server note that this worker is there, which a read without frames does only from Redis 7.2 on.
 
         Reads this consumer's own pending frames from behind the last possible one, so that none is delivered.
+        Consumers that left nothing behind and were not seen for `forget_after_s` are forgotten: a box that was taken
+        away, or a container whose name never comes again, is not down for ever. One that was only slow comes back with
+        its next read.
         And does for the cameras what they have not the rights to: the publish script is loaded, and ids that a client
         has driven far ahead of the clock are brought back.
         """
@@ -93,6 +100,7 @@ class FrameConsumer:
                 "XREADGROUP", "GROUP", GROUP_INSPECT, self.name, "COUNT", 1,
                 "STREAMS", self._keys.frames, _BEHIND_ALL,
             )  # fmt: skip
+            self._leave([self._keys.frames], [GROUP_INSPECT, "", self._forget_after_ms])
 
     def has_idle(self) -> bool:
         """Whether there are frames to take over; takes nothing. Either some worker has held one for `claim_idle_ms`
@@ -111,7 +119,7 @@ class FrameConsumer:
     def leave(self) -> None:
         """Remove this consumer from the group, unless frames are pending under its name."""
         with bearing_no_group():
-            self._leave([self._keys.frames], [GROUP_INSPECT, self.name, _FORGET_AFTER_MS])
+            self._leave([self._keys.frames], [GROUP_INSPECT, self.name, self._forget_after_ms])
 
     def _join(self) -> None:
         # A blocking read alone does not make a consumer known before Redis 7.2.
