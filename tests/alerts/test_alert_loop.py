@@ -92,6 +92,24 @@ def test_two_workers_that_finish_out_of_order_make_no_difference(client: Client,
     assert len({alert_id for alert_id, *_ in told}) > 3
 
 
+def test_what_is_open_is_on_the_metrics_and_what_is_not_is_zero(client: Client, settings: Settings) -> None:
+    clock, registry = Clock(), CollectorRegistry()
+    loop = AlertLoop(store_of(client, settings), settings, AlertMetrics(registry), clock=clock)
+    loop.begin()
+
+    def opened(kind: str, camera: str = "c1") -> float | None:
+        clock.now += 2  # it looks at the line once in a while
+        loop.step()
+        return registry.get_sample_value("line_alerts_open", {"camera": camera, "kind": kind})
+
+    line.publish(client, [(seq, NG) for seq in range(3)])
+    settle(loop, clock, client)
+    assert (opened("anomaly"), opened("invalid"), opened("backlog", "")) == (1, 0, 0)
+    line.publish(client, [(seq, OK) for seq in range(3, 8)])
+    settle(loop, clock, client)
+    assert opened("anomaly") == 0
+
+
 class QuickStore(AlertStore):
     """Does not wait for results: in these tests time stands still until the test moves it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import structlog
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from worker.alerts.conditions import LineState, check_line
 from worker.alerts.life import NS
 from worker.alerts.order import Reorder
-from worker.alerts.policy import CameraState, check_forgotten, check_silence, observe
+from worker.alerts.policy import RULES, CameraState, check_forgotten, check_silence, observe
 from worker.errors import StreamUnavailable
 from worker.metrics import AlertMetrics
 from worker.runtime.retry import Outage
@@ -21,7 +21,7 @@ from worker.settings import Settings
 from worker.stream.alerting import LINE, AlertFeed, AlertStore, Saved
 from worker.stream.connection import BLOCK_MS
 from worker.stream.fields import entry_time_ns
-from worker.types import Alert, Result
+from worker.types import Alert, AlertKind, Result
 
 log = structlog.get_logger()
 
@@ -160,6 +160,18 @@ class AlertLoop:
         if line != self._line:
             self._commit(LINE, line, events)
             self._line = line
+        self._metrics.open.show(self._all_alerts())
+
+    def _all_alerts(self) -> Iterator[tuple[str, str, bool]]:
+        """Every alert that there may be: its camera, its kind, whether it is open."""
+        for camera, state in self._cameras.items():
+            for kind in RULES:
+                rule = state.rules.get(kind)
+                yield camera, kind.value, rule is not None and rule.opened is not None
+            yield camera, AlertKind.CAMERA_SILENT.value, state.silent is not None
+        yield "", AlertKind.BACKLOG.value, self._line.backlog is not None
+        yield "", AlertKind.WORKER_DOWN.value, False
+        yield from (("", AlertKind.WORKER_DOWN.value, True) for _ in self._line.workers)
 
     def _quiet_s(self, camera: str, frame: str) -> float:
         """Seconds since the first look after the camera's latest result, by our own steady clock: Redis' may be set."""
