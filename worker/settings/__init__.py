@@ -6,6 +6,7 @@ A value comes from, first wins: a command-line flag, an environment variable `LI
 
 from worker.settings.alerts import AlertRule, AlertSettings
 from worker.settings.email import EmailSettings
+from worker.settings.evidence import EvidenceSettings
 from worker.settings.gateway import GatewaySettings, UrlSettings
 from worker.settings.handover import describe, from_json, inherited_environment, to_json
 from worker.settings.load import load
@@ -35,6 +36,7 @@ __all__ = [
     "AlertSettings",
     "BatchSettings",
     "EmailSettings",
+    "EvidenceSettings",
     "GateSettings",
     "GatewaySettings",
     "KeepSettings",

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from worker.devices import parse_devices
 from worker.errors import DeviceError
 from worker.settings.alerts import AlertSettings
+from worker.settings.evidence import EvidenceSettings
 from worker.settings.gateway import GatewaySettings
 from worker.settings.listed import NAME, Listed, check_cameras, split
 from worker.settings.redis import RedisSettings
@@ -158,6 +159,7 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     work: WorkSettings = WorkSettings()
     keep: KeepSettings = KeepSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
     gateway: GatewaySettings = GatewaySettings()
