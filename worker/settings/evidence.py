@@ -18,10 +18,10 @@ class EvidenceSettings(Section):
     ok_share: float = Field(0.0, ge=0, le=1, description="share of the OK frames that are kept too")
     queue_frames: int = Field(64, ge=1, le=10_000, description="frames a worker that wait to be written at most")
     queue_bytes: int = Field(64 * 2**20, ge=2**20, description="their bytes at most; what comes then is not kept")
-    keep_days: int = Field(30, ge=0, description="days that evidence is kept, beside the current one; 0: any number")
-    max_bytes: int = Field(10 * 2**30, ge=0, description="bytes of a line's evidence in the folder; 0: any number")
+    keep_days: int = Field(30, ge=0, description="days that evidence is kept, beside the current one; 0: no limit")
+    max_bytes: int = Field(10 * 2**30, ge=0, description="bytes of a line's evidence in the folder; 0: no limit")
     min_free_bytes: int = Field(
         2**30,
         ge=0,
-        description="free bytes of the disk for which the oldest goes; at half of it none is written; 0: off",
+        description="free bytes of the disk for which the oldest goes; below half none is written; 0: off",
     )
