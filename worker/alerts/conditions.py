@@ -8,6 +8,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict
 
 from worker.alerts.life import OpenAlert, clear_alert, raise_alert, update_alert
+from worker.alerts.shelf import Shelves
 from worker.settings import Settings
 from worker.types import Alert, AlertKind
 
@@ -22,12 +23,13 @@ class WorkerSeen(Protocol):
 
 
 class LineState(BaseModel):
-    """The open alerts of the line; goes to JSON and back unchanged."""
+    """The open alerts of the line, and the shelves of all alerts; goes to JSON and back unchanged."""
 
     model_config = ConfigDict(frozen=True)
 
     backlog: OpenAlert | None = None
     workers: dict[str, OpenAlert] = {}
+    shelves: Shelves = ()
 
 
 def check_line(
@@ -40,13 +42,13 @@ def check_line(
         workers: the consumers of the group `inspect`.
         now: unix nanoseconds.
     """
-    backlog, events = _check_backlog(state.backlog, waiting, now, settings)
-    down, more = _check_workers(state.workers, workers, now, settings.alerts.worker_down_s)
-    return LineState(backlog=backlog, workers=down), events + more
+    backlog, events = _check_backlog(state.backlog, waiting, now, settings, state.shelves)
+    down, more = _check_workers(state.workers, workers, now, settings.alerts.worker_down_s, state.shelves)
+    return state.model_copy(update={"backlog": backlog, "workers": down}), events + more
 
 
 def _check_backlog(
-    opened: OpenAlert | None, waiting: int, now: int, settings: Settings
+    opened: OpenAlert | None, waiting: int, now: int, settings: Settings, shelves: Shelves
 ) -> tuple[OpenAlert | None, list[Alert]]:
     """Raised at the share of `queue.max_frames`, cleared below half of that, so that it does not flap."""
     limit = settings.alerts.backlog_share * settings.queue.max_frames
@@ -54,14 +56,16 @@ def _check_backlog(
     if opened is None:
         if not limit or waiting < limit:
             return None, []
-        return raise_alert("", AlertKind.BACKLOG, str(now // 1_000_000), at=now, count=waiting, message=message)
+        key = str(now // 1_000_000)
+        return raise_alert("", AlertKind.BACKLOG, key, at=now, count=waiting, message=message, shelves=shelves)
     if waiting < limit / 2 or not limit:
         return None, clear_alert(opened, now, message)
-    return update_alert(opened, count=waiting, at=now, every_s=settings.alerts.update_every_s, message=message)
+    every_s = settings.alerts.update_every_s
+    return update_alert(opened, count=waiting, at=now, every_s=every_s, message=message, shelves=shelves)
 
 
 def _check_workers(
-    opened: dict[str, OpenAlert], workers: Sequence[WorkerSeen], now: int, limit_s: float
+    opened: dict[str, OpenAlert], workers: Sequence[WorkerSeen], now: int, limit_s: float, shelves: Shelves
 ) -> tuple[dict[str, OpenAlert], list[Alert]]:
     """One alert a worker: raised when it is gone, cleared when it is seen again or has left."""
     away = {worker.name: worker for worker in workers if limit_s and worker.away_s >= limit_s}
@@ -77,6 +81,8 @@ def _check_workers(
         if name not in opened:
             key = f"{name}:{now // 1_000_000}"
             message = f"worker {name} has not asked for work for {worker.away_s:.0f} s"
-            still[name], raised = raise_alert("", AlertKind.WORKER_DOWN, key, at=now, count=0, message=message)
+            still[name], raised = raise_alert(
+                "", AlertKind.WORKER_DOWN, key, at=now, count=0, message=message, shelves=shelves
+            )
             events += raised
     return still, events

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.alerts.life import NS, OpenAlert, clear_alert, raise_alert, update_alert
 from worker.alerts.order import Place
+from worker.alerts.shelf import Shelves
 from worker.settings import AlertRule, AlertSettings
 from worker.types import Alert, AlertKind, Result, Verdict
 
@@ -76,7 +77,9 @@ def judge(kind: AlertKind, result: Result) -> bool | None:
     return result.verdict is not Verdict.OK
 
 
-def observe(state: CameraState, result: Result, at: int, settings: AlertSettings) -> tuple[CameraState, list[Alert]]:
+def observe(
+    state: CameraState, result: Result, at: int, settings: AlertSettings, shelves: Shelves = ()
+) -> tuple[CameraState, list[Alert]]:
     """The state after one result of the camera, given in order, and the alert events it makes.
 
     Args:
@@ -90,14 +93,21 @@ def observe(state: CameraState, result: Result, at: int, settings: AlertSettings
         events += clear_alert(state.silent, at, message, result)
     rules: dict[AlertKind, RuleState] = {}
     for kind in RULES:
-        rules[kind], told = _apply(kind, state.rules.get(kind, RuleState()), result, at, settings)
+        rules[kind], told = _apply(kind, state.rules.get(kind, RuleState()), result, at, settings, shelves)
         events += told
     changed = {"seen_at": at, "frame": result.frame, "rules": rules, "silent": None}
     return state.model_copy(update=changed), events
 
 
 def check_silence(
-    camera: str, state: CameraState, now: int, since: int, settings: AlertSettings, *, on_demand: bool = False
+    camera: str,
+    state: CameraState,
+    now: int,
+    since: int,
+    settings: AlertSettings,
+    *,
+    on_demand: bool = False,
+    shelves: Shelves = (),
 ) -> tuple[CameraState, list[Alert]]:
     """Raise `camera_silent` once for a camera that gave results and gives none any more, or that is expected.
 
@@ -121,7 +131,9 @@ def check_silence(
     last = f"its last frame was {state.frame}" if state.frame else "there never was one"
     message = f"no result from {camera} for {away_s:.0f} s; {last}"
     key = state.frame or str(now // 1_000_000)
-    silent, events = raise_alert(camera, AlertKind.CAMERA_SILENT, key, at=now, count=0, message=message)
+    silent, events = raise_alert(
+        camera, AlertKind.CAMERA_SILENT, key, at=now, count=0, message=message, shelves=shelves
+    )
     return state.model_copy(update={"silent": silent}), events
 
 
@@ -137,7 +149,7 @@ def check_forgotten(camera: str, state: CameraState, now: int, settings: AlertSe
 
 
 def _apply(
-    kind: AlertKind, state: RuleState, result: Result, at: int, settings: AlertSettings
+    kind: AlertKind, state: RuleState, result: Result, at: int, settings: AlertSettings, shelves: Shelves
 ) -> tuple[RuleState, list[Alert]]:
     rule: AlertRule = getattr(settings, kind.value)
     if not rule.enabled:
@@ -153,22 +165,26 @@ def _apply(
     )
     if state.opened:
         if bad:
-            return _grow(state, state.opened, result, at, settings.update_every_s)
+            return _grow(state, state.opened, result, at, settings.update_every_s, shelves)
         return _calm(state, state.opened, result, at, rule.clear_after)
     count = state.recent.count(_BAD)
     if not bad or count < rule.raise_at:
         return state, []
     message = f"{result.camera}: {count} of the last {len(state.recent)} results are {_describe(kind, result)}"
-    opened, events = raise_alert(result.camera, kind, result.frame, at=at, count=count, message=message, result=result)
+    opened, events = raise_alert(
+        result.camera, kind, result.frame, at=at, count=count, message=message, result=result, shelves=shelves
+    )
     return state.model_copy(update={"opened": opened}), events
 
 
 def _grow(
-    state: RuleState, opened: OpenAlert, result: Result, at: int, every_s: float
+    state: RuleState, opened: OpenAlert, result: Result, at: int, every_s: float, shelves: Shelves
 ) -> tuple[RuleState, list[Alert]]:
     count = opened.count + 1
     message = f"{result.camera}: {count} results are {_describe(opened.kind, result)}"
-    opened, events = update_alert(opened, count=count, at=at, every_s=every_s, message=message, result=result)
+    opened, events = update_alert(
+        opened, count=count, at=at, every_s=every_s, message=message, result=result, shelves=shelves
+    )
     return state.model_copy(update={"opened": opened}), events
 
 

@@ -18,7 +18,8 @@ from worker.errors import StreamUnavailable
 from worker.metrics import AlertMetrics
 from worker.runtime.retry import Outage
 from worker.settings import Settings
-from worker.stream.alerting import LINE, AlertFeed, AlertStore, Saved
+from worker.stream.alarm_states import LINE, Saved
+from worker.stream.alerting import AlertFeed, AlertStore
 from worker.stream.connection import BLOCK_MS
 from worker.stream.fields import entry_time_ns
 from worker.types import Alert, AlertKind, Result

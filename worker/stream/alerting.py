@@ -11,32 +11,22 @@ import structlog
 
 from worker.errors import StreamError
 from worker.settings import KeepSettings
+from worker.stream.alarm_states import LINE, Saved, load_states, load_version, server_time_ns
 from worker.stream.connection import BLOCK_MS, Client, mapping, stream_errors
 from worker.stream.fields import CAMERA, alert_from_fields, alert_to_fields, flat_fields, result_from_fields
 from worker.stream.group_reader import PAGE, GroupReader, make_group
 from worker.stream.keys import GROUP_ALERTING, GROUP_INSPECT, LineKeys
 from worker.stream.moment import read_at_once
+from worker.stream.orders import Orders
 from worker.stream.scripts import Script, publish_script
 from worker.types import Alert, Result
-
-LINE = "@line"
-"""The name under which the state of the line as a whole is kept: no camera can have it."""
 
 STATE_KEPT_S = 31 * 24 * 3600
 """A camera's state is kept so long after its last step: names that never come again do not pile up."""
 
-_SCAN = 1_000
 _FROM_NOW_ON = "$"
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A state as it stands in its hash: JSON text, and the version to hand back with the next one."""
-
-    version: int = 0
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ class LineView:
 
 
 class AlertStore:
-    """Results for the alert process, and its state; errors are StreamUnavailable and StreamError.
+    """Results and orders for the alert process, and its state; errors are StreamUnavailable and StreamError.
 
     To be safe against a second process: `load` first, then `pending` and `read`, and after a `commit` that
     was refused begin again. What is read after the state and committed with its version is still unsettled:
@@ -64,6 +54,7 @@ class AlertStore:
     """
 
     def __init__(self, client: Client, keys: LineKeys, keep: KeepSettings) -> None:
+        self.orders = Orders(client, keys)
         self._client = client
         self._keys = keys
         self._keep = keep
@@ -73,15 +64,11 @@ class AlertStore:
 
     def load(self) -> dict[str, Saved]:
         """The saved states by camera; the line's own under `LINE`."""
-        prefix = self._keys.alarm("")
-        cursor, found = b"0", set[str]()
-        with stream_errors():
-            while True:
-                cursor, page = self._client.execute_command("SCAN", cursor, "MATCH", prefix + "*", "COUNT", _SCAN)
-                found |= {key.decode("utf-8", "replace").removeprefix(prefix) for key in page}
-                if cursor == b"0":
-                    break
-            return {name: self._saved(name) for name in found}
+        return load_states(self._client, self._keys)
+
+    def load_version(self, name: str) -> int:
+        """The version of one of them now; 0 where there is none."""
+        return load_version(self._client, self._keys, name)
 
     def pending(self) -> list[Result]:
         """All results that were read but not settled, by this process or the one before it."""
@@ -133,9 +120,7 @@ class AlertStore:
 
     def now(self) -> int:
         """Unix nanoseconds by the server's clock, the one that entry ids come from."""
-        with stream_errors():
-            seconds, microseconds = self._client.execute_command("TIME")
-        return int(seconds) * 1_000_000_000 + int(microseconds) * 1_000
+        return server_time_ns(self._client)
 
     def look(self) -> LineView:
         """The backlog and the workers at one moment. Also loads the publish script, for cameras that may not."""
@@ -149,10 +134,6 @@ class AlertStore:
         if isinstance(consumers, redis.ResponseError):  # no stream or no group yet
             return LineView(waiting, ())
         return LineView(waiting, _workers([mapping(consumer) for consumer in consumers]))
-
-    def _saved(self, name: str) -> Saved:
-        version, text = self._client.execute_command("HMGET", self._keys.alarm(name), "version", "state")
-        return Saved(int(version or 0), (text or b"").decode("utf-8", "replace"))
 
 
 class AlertFeed:

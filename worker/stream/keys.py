@@ -15,6 +15,8 @@ class LineKeys:
         self.frames = f"{tag}:frames"
         self.results = f"{tag}:results"
         self.alerts = f"{tag}:alerts"
+        # What people order of the alert process; gone when it has carried them out.
+        self.orders = f"{tag}:alerts:orders"
         self.dead = f"{tag}:frames:dead"
         self.dead_bytes = f"{tag}:frames:dead:bytes"
         # While it is there, publishers wait: entry ids run ahead of the clock and must be brought back (tend.lua).
