@@ -44,7 +44,7 @@ def test_the_source_names_its_fault() -> None:
     assert {parse_source(f"test://?fault={fault}").fault for fault in FAULTS} == set(FAULTS)  # type: ignore[union-attr]
     with pytest.raises(SourceError, match="fault must be one of dark"):
         parse_source("test://?fault=stolen")
-    with pytest.raises(SourceError, match="allowed are seed, size, count, fault"):
+    with pytest.raises(SourceError, match="allowed are seed, size, count, cycle, fault"):
         parse_source("test://?faults=dark")
 
 

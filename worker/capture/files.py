@@ -44,21 +44,28 @@ def _split_numbers(name: str) -> tuple[tuple[str | int, ...], str]:
     return tuple(int(piece) if place % 2 else piece for place, piece in enumerate(pieces)), name
 
 
-def list_folder(folder: Path) -> list[Path]:
-    """The images in a folder and below it, in natural order; not in hidden folders or links to folders.
+def image_paths(folder: Path) -> Iterator[Path]:
+    """The images in a folder and below it, in no order; not in hidden folders or links to folders.
 
     Raises:
-        SourceError: there are none, or a folder may not be read.
+        SourceError: a folder is not there or may not be read.
     """
 
     def refuse(error: OSError) -> None:
         raise SourceError(f"folder {error.filename}: cannot be read: {error.strerror}") from error
 
-    found = []
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [path for name in names if is_image(path := Path(place, name))]
-    return _in_order(found, f"folder {folder}")
+        yield from (path for name in names if is_image(path := Path(place, name)))
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """The images in a folder and below it, in natural order.
+
+    Raises:
+        SourceError: there are none, or a folder may not be read.
+    """
+    return _in_order(list(image_paths(folder)), f"folder {folder}")
 
 
 def list_glob(pattern: str) -> list[Path]:
@@ -93,7 +100,7 @@ class FilesSource:
             for path in self._paths:
                 if self._context.stop.is_set():
                     return
-                picture = self._read(path)
+                picture = read_picture(path, self._context)
                 if picture is not None:
                     readable = True
                     yield picture
@@ -105,16 +112,18 @@ class FilesSource:
     def close(self) -> None:
         """Nothing is held open between pictures."""
 
-    def _read(self, path: Path) -> Picture | None:
-        try:
-            _check_readable(path)
-            data = path.read_bytes()
-        except OSError as error:
-            self._context.log.warning("file cannot be read, passed over", file=str(path), error=error.strerror)
-            self._context.tally.add("unreadable")
-            return None
-        encoding = Encoding.of(data) or IMAGE_SUFFIXES[path.suffix.lower()]
-        return Picture(self._context.clock.time_ns(), path.stem, data=data, encoding=encoding)
+
+def read_picture(path: Path, context: Context) -> Picture | None:
+    """The file's own bytes; None where it cannot be read, which is logged and counted as unreadable."""
+    try:
+        _check_readable(path)
+        data = path.read_bytes()
+    except OSError as error:
+        context.log.warning("file cannot be read, passed over", file=str(path), error=error.strerror)
+        context.tally.add("unreadable")
+        return None
+    encoding = Encoding.of(data) or IMAGE_SUFFIXES[path.suffix.lower()]
+    return Picture(context.clock.time_ns(), path.stem, data=data, encoding=encoding)
 
 
 def _check_readable(path: Path) -> None:

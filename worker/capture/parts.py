@@ -9,7 +9,7 @@ import cv2
 
 from worker.capture.context import Context
 from worker.capture.faults import picture_with_fault
-from worker.capture.generated import GeneratedLine
+from worker.capture.generated import GeneratedLine, Schedule
 from worker.capture.source import Picture
 from worker.capture.url import TestUrl
 
@@ -18,7 +18,7 @@ class PartsSource:
     """Parts number `start` and up, named and identified as `part-000042`; `count` of them, 0 without end."""
 
     def __init__(self, url: TestUrl, start: int, loop: bool, context: Context) -> None:
-        self._line = GeneratedLine(url.seed, url.size)
+        self._line = GeneratedLine(url.seed, url.size, Schedule(url.cycle))
         self._numbers = range(start, start + url.count) if url.count else itertools.count(start)
         self._fault, self._loop, self._context = url.fault, loop, context
 

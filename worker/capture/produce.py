@@ -48,7 +48,8 @@ class ProduceOptions:
 
     `fps` 0: as fast as the source gives them. `count` 0: all. `seq` counts from `start_seq`. `deadline_ms`
     counts from when the picture was taken, 0: none. `part_id_from` "name" takes the picture's name (a file's
-    stem) as part id; "source" only what the source itself knows of parts.
+    stem) as part id; "source" only what the source itself knows of parts. `passes_misfits`: a picture that does not fit
+    crop or encoding is counted as refused, instead of ending the producer.
     """
 
     camera: str = "c1"
@@ -57,6 +58,7 @@ class ProduceOptions:
     start_seq: int = 0
     deadline_ms: int = 0
     part_id_from: Literal["source", "name"] = "source"
+    passes_misfits: bool = False
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -94,12 +96,26 @@ def produce(source: Source, publish: Publish, options: ProduceOptions, context: 
             pacer.wait(context.stop)
             if seq == last or context.stop.is_set() or (picture := next(pictures, None)) is None:
                 break
-            sender.send(make_frame(picture, seq, options), picture.name)
+            if _publish(picture, seq, sender, options, context):
+                picture.settled()
             if not options.fps:  # a rate below the camera's means to skip
                 watch.look()
     finally:
         source.close()
     return context.tally
+
+
+def _publish(picture: Picture, seq: int, sender: _Sender, options: ProduceOptions, context: Context) -> bool:
+    """Whether the line has decided on the picture, or it does not fit and never will."""
+    try:
+        frame = make_frame(picture, seq, options)
+    except SourceError as error:
+        if not options.passes_misfits:
+            raise
+        context.log.warning("picture refused", seq=seq, picture=picture.name, error=str(error))
+        context.tally.add("refused")
+        return True
+    return sender.send(frame, picture.name)
 
 
 def make_frame(picture: Picture, seq: int, options: ProduceOptions) -> Frame:
@@ -135,7 +151,9 @@ class _Sender:
         self._stop, self._tally, self._log = context.stop, context.tally, context.log
         self._outage = Outage("redis", "stream_outages", context)
 
-    def send(self, frame: Frame, name: str) -> None:
+    def send(self, frame: Frame, name: str) -> bool:
+        """Whether the line has decided on the frame: it was not given up because of `stop`."""
+
         def publish() -> Receipt:
             return self._publish(frame, self._stop)
 
@@ -144,11 +162,13 @@ class _Sender:
         except StreamUnavailable as error:
             self._log.warning("frame given up: stopped while redis was away", seq=frame.seq, error=str(error))
             self._tally.add("unsent")
+            return False
         except FrameError as error:
             self._log.warning("frame refused", seq=frame.seq, picture=name, reason=error.reason, error=str(error))
             self._tally.add("refused")
-        else:
-            self._count(frame, receipt)
+            return True
+        self._count(frame, receipt)
+        return receipt.status != "dropped" or not self._stop.is_set()
 
     def _count(self, frame: Frame, receipt: Receipt) -> None:
         if receipt.evicted:

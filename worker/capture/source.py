@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,12 +15,18 @@ BgrImage = npt.NDArray[np.uint8]
 """H×W×3, BGR (OpenCV's order), uint8."""
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One picture as a source hands it over: decoded in `image`, or as a file's own bytes in `data`.
 
     `captured_at` is unix nanoseconds: when the picture arrived here. `name` tells it from the source's other
     pictures (a file's stem). `encoding` is that of `data`; None: one that cannot travel (TIFF), or no data.
+    `settled` is called once the line has taken the picture, dropped it, or will never take it; not where the producer
+    was stopped before.
     """
 
     captured_at: int
@@ -29,6 +35,7 @@ class Picture:
     data: bytes = b""
     encoding: Encoding | None = None
     part_id: str = ""
+    settled: Callable[[], None] = _nothing
 
 
 class Source(Protocol):

@@ -7,23 +7,24 @@ One of:
     rtsp://user:pass@cam/main   a network stream: rtsp, rtsps, http, https
     /dev/video0  0              a camera of this machine, by device or by index
     '0?width=1920&height=1080'  … told what to send: width, height, fps, fourcc (as in MJPG)
-    test://?seed=1&count=100    generated parts: seed, size, count, fault (now and then; dark, as one of FAULTS)
+    test://?seed=1&count=100    generated parts: seed, size, count, cycle, fault (now and then; dark, as one of FAULTS)
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SCHEMES = (*STREAM_SCHEMES, "test")
 _EXAMPLES = "a folder, a glob, an image, a video, rtsp://…, http://…, /dev/video0, 0, test://"
-_TEST_KEYS = {"seed": (0, 2**32 - 1), "size": (64, 4096), "count": (0, 10**9)}
+_TEST_KEYS = {"seed": (0, 2**32 - 1), "size": (64, 4096), "count": (0, 10**9), "cycle": (24, 10**6)}
+_CYCLE = 48  # as generated.Schedule has it
 FAULTS = ("dark", "blown_out", "blurred", "frozen")
 _DEVICE_KEYS = {"width": (16, 32_768), "height": (16, 32_768), "fps": (1, 1000)}
 
@@ -41,6 +42,17 @@ class StreamUrl:
 
     url: str
     label: str
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the URL itself holds a password before its host."""
+        return urlsplit(self.url).password is not None
+
+    def with_login(self, username: str, password: str) -> StreamUrl:
+        """The same with this user and password in the place of what the URL has."""
+        parts = urlsplit(self.url)
+        who = f"{quote(username, safe='')}:{quote(password, safe='')}"
+        return replace(self, url=urlunsplit(parts._replace(netloc=f"{who}@{parts.netloc.rpartition('@')[2]}")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,7 @@ class DeviceUrl:
 class TestUrl:
     """Generated parts: `size` pixels a side, `count` of them (0: without end), the same for the same seed.
 
+    Of every `cycle` parts five to seven are bad (see generated.Schedule).
     `fault` is what goes wrong with the camera now and then, one of FAULTS (see faults.py), or nothing.
     """
 
@@ -71,6 +84,7 @@ class TestUrl:
     seed: int = 0
     size: int = 256
     count: int = 0
+    cycle: int = _CYCLE
     fault: str = ""
 
 
@@ -106,8 +120,9 @@ def show_source(source: SourceUrl) -> str:
     match source:
         case FilesUrl(path):
             return path
-        case TestUrl(seed, size, count, fault):
-            return f"test://?seed={seed}&size={size}&count={count}" + (f"&fault={fault}" if fault else "")
+        case TestUrl(seed, size, count, cycle, fault):
+            own = (f"&cycle={cycle}" if cycle != _CYCLE else "") + (f"&fault={fault}" if fault else "")
+            return f"test://?seed={seed}&size={size}&count={count}{own}"
         case _:
             return source.label
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -25,8 +27,12 @@ Examples:
   line-worker produce 0 --camera c1 --crop 100,0,800,800 --resize 512x512
   line-worker produce 'test://?seed=1&size=256&count=100' --camera c1
   line-worker produce left=rtsp://192.168.1.9/main right=/dev/video0 --quality 95
+  line-worker produce ./incoming --camera c1 --watch
+  line-worker produce --cameras configs/cameras.yml
 
 \b
+--watch publishes what is in a folder once, and what comes into it later too, over restarts.
+--cameras takes each camera's source and options from a YAML file, and runs until it is stopped.
 A camera that goes away is waited for and reported; --no-retry ends the command instead.
 A camera faster than the line gives its newest pictures; those in between are counted as skipped.
 When the queue is full, --policy says what happens: block (wait), drop-oldest or drop-newest.
@@ -34,7 +40,8 @@ When the queue is full, --policy says what happens: block (wait), drop-oldest or
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE | CAMERA=SOURCE...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE | CAMERA=SOURCE...]")
+@click.option("--cameras", "cameras_file", type=click.Path(path_type=Path), help="YAML file with the cameras.")
 @click.option("--camera", metavar="NAME", help="Name of the camera of one SOURCE.  [default: c1]")
 @click.option("--fps", type=float, default=0.0, help="Frames a second at most; 0: all, as fast as they come.")
 @click.option(
@@ -47,6 +54,7 @@ When the queue is full, --policy says what happens: block (wait), drop-oldest or
 @click.option("--resize", metavar="WxH", help="Scale to this size, after the crop.")
 @click.option("--count", type=int, default=0, help="End after this many frames of each camera; 0: no limit.")
 @click.option("--loop", is_flag=True, help="Start again at the end of the files.")
+@click.option("--watch", is_flag=True, help="Wait for new pictures in a folder; publish each once.")
 @click.option("--start-seq", type=int, default=0, show_default=True, help="Number of the first frame.")
 @click.option(
     "--part-id-from",
@@ -66,7 +74,14 @@ When the queue is full, --policy says what happens: block (wait), drop-oldest or
     help="Seconds of silence: the stream is away.",
 )
 @settings_options(extra={"policy": "queue.policy"})
-def produce(settings: Settings, sources: tuple[str, ...], camera: str | None, **values: Any) -> None:
+def produce(
+    settings: Settings,
+    sources: tuple[str, ...],
+    cameras_file: Path | None,
+    camera: str | None,
+    watch: bool,
+    **values: Any,
+) -> None:
     """Publish pictures as frames.
 
     SOURCE is a folder, a glob, an image, a video, rtsp:// or http:// of a network camera, /dev/video0 or its
@@ -75,16 +90,50 @@ def produce(settings: Settings, sources: tuple[str, ...], camera: str | None, **
     On SIGTERM or Ctrl-C it ends with the frame in hand. A JSON line on standard output sums up each camera.
     """
     from worker import logs
+    from worker.capture.cameras_file import read_cameras
     from worker.capture.measure import served_counts
-    from worker.capture.run import pair_sources, run_produce
+    from worker.capture.run import pair_sources, run_cameras, run_produce
 
+    if bool(cameras_file) == bool(sources):
+        raise click.UsageError("Name a SOURCE, several CAMERA=SOURCE, or a file of them with --cameras.")
     logs.configure(settings.log, process="produce")
-    source_options, produce_options = _read_options(**values)
-    pairs = pair_sources(sources, camera)
     stop = stop_on_signals()
-    with served_counts(settings) as count:
-        tallies = run_produce(settings, pairs, source_options, produce_options, stop=stop, on_count=count)
+    if cameras_file:
+        _refuse_others()
+        cameras = read_cameras(cameras_file, settings)
+        with served_counts(settings) as count:
+            tallies = run_cameras(settings, cameras, stop=stop, on_count=count)
+    else:
+        source_options, produce_options = _read_options(**values)
+        pairs = pair_sources(sources, camera)
+        if watch:
+            source_options = _watching(source_options, pairs, settings)
+        with served_counts(settings) as count:
+            tallies = run_produce(settings, pairs, source_options, produce_options, stop=stop, on_count=count)
     click.echo(json.dumps({name: tally.summarize() for name, tally in tallies.items()}))
+
+
+def _refuse_others() -> None:
+    """Options of a camera beside a file that has them."""
+    context = click.get_current_context()
+    common = {"cameras_file", "config", "redis_url", "line", "log_level", "policy"}
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in common
+        and context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        and isinstance(parameter, click.Option)
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: with --cameras this is said in the file, for each camera.")
+
+
+def _watching(options: SourceOptions, pairs: dict[str, str], settings: Settings) -> SourceOptions:
+    from worker.capture.run import watched_file
+
+    if options.loop or len(pairs) > 1 or not Path(*pairs.values()).expanduser().is_dir():
+        raise click.UsageError("--watch is for one folder, and not together with --loop.")
+    return replace(options, watched=watched_file(settings, *pairs))
 
 
 def _read_options(

@@ -9,6 +9,7 @@ from worker.settings.email import EmailSettings
 from worker.settings.evidence import EvidenceSettings
 from worker.settings.gateway import GatewaySettings, UrlSettings
 from worker.settings.handover import describe, from_json, inherited_environment, to_json
+from worker.settings.listed import NAME
 from worker.settings.load import load
 from worker.settings.mqtt import MqttSettings
 from worker.settings.redis import RedisSettings
@@ -31,6 +32,7 @@ from worker.settings.webhook import WebhookSettings
 __all__ = [
     "ANY",
     "AUTO",
+    "NAME",
     "OFF",
     "AlertRule",
     "AlertSettings",
