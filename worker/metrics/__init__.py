@@ -7,6 +7,7 @@ that the numbers are the ledger's own, whoever counted and however often process
 """
 
 from worker.metrics.alerts import AlertMetrics
+from worker.metrics.evidence import EvidenceCollector, EvidenceMetrics
 from worker.metrics.gateway import GatewayMetrics
 from worker.metrics.inspect import STAGES, WorkerMetrics
 from worker.metrics.labels import CAMERAS_KEPT, OTHER_CAMERAS, CameraLabels
@@ -23,6 +24,8 @@ __all__ = [
     "STAGES",
     "AlertMetrics",
     "CameraLabels",
+    "EvidenceCollector",
+    "EvidenceMetrics",
     "GatewayMetrics",
     "LedgerCollector",
     "ProduceMetrics",
