@@ -18,6 +18,7 @@ COMMANDS = {
     "dead": "worker.cli.dead",
     "ledger": "worker.cli.ledger",
     "config": "worker.cli.config",
+    "health": "worker.cli.health",
     "dataset": "worker.cli.dataset",
     "train": "worker.cli.train",
     "export": "worker.cli.export",
