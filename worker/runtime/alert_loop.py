@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
 
 import structlog
-from pydantic import BaseModel, ValidationError
 
-from worker.alerts.conditions import LineState, check_line
+from worker.alerts.conditions import check_line
 from worker.alerts.life import NS
 from worker.alerts.order import Reorder
 from worker.alerts.policy import RULES, CameraState, check_forgotten, check_silence, observe
 from worker.errors import StreamUnavailable
 from worker.metrics import AlertMetrics
+from worker.runtime.alert_states import AlertStates, Superseded
+from worker.runtime.attending import Attending
 from worker.runtime.retry import Outage
 from worker.settings import Settings
-from worker.stream.alarm_states import LINE, Saved
+from worker.stream.alarm_states import LINE
 from worker.stream.alerting import AlertFeed, AlertStore
 from worker.stream.connection import BLOCK_MS
 from worker.stream.fields import entry_time_ns
@@ -28,15 +28,11 @@ log = structlog.get_logger()
 
 PAGE = 100
 LOOK_EVERY_S = 1.0
+ATTEND_EVERY_S = 0.5
 LEFT_AFTER_MS = 2_000
 """A result that is unsettled so long after its reorder window is in the hands of nobody: who read it has died."""
 
-State = TypeVar("State", bound=BaseModel)
 Clock = Callable[[], float]
-
-
-class _Superseded(Exception):
-    """The state in Redis is newer than ours."""
 
 
 class AlertLoop:
@@ -55,11 +51,11 @@ class AlertLoop:
         self._metrics = metrics
         self._feeds = feeds
         self._clock = clock
-        self._versions: dict[str, int] = {}
-        self._cameras: dict[str, CameraState] = {}
-        self._line = LineState()
+        self._states = AlertStates(store, metrics)
+        self._attending = Attending(store, self._states)
         self._held: dict[str, Reorder] = {}
         self._quiet: dict[str, tuple[str, float]] = {}
+        self._next_attend = 0.0
         self._next_look = 0.0
         self._met_another = False
 
@@ -83,11 +79,14 @@ class AlertLoop:
         self._quiet = {}
 
     def step(self) -> None:
-        """Read, order, decide and commit; once in a while look at the line as a whole."""
+        """Read, order, decide and commit; once in a while attend to people, and look at the line as a whole."""
         results = self._store.read(PAGE, self._patience_ms())
         try:
             self._hold(results)
             self._settle()
+            if self._clock() >= self._next_attend:
+                more = self._attending.attend()
+                self._next_attend = self._clock() + (0 if more else ATTEND_EVERY_S)
             caught_up = len(results) < PAGE
             if caught_up and self._clock() >= self._next_look:
                 if self._has_left():
@@ -96,7 +95,7 @@ class AlertLoop:
                 else:
                     self._look()
                 self._next_look = self._clock() + LOOK_EVERY_S
-        except _Superseded:
+        except Superseded:
             if not self._met_another:
                 log.warning("another alert process serves this line too; one is enough")
             self._met_another = True
@@ -104,10 +103,8 @@ class AlertLoop:
 
     def _reload(self) -> None:
         """Take the states, then the results that wait under them: in this order, see AlertStore."""
-        saved = self._store.load()
-        self._versions = {name: state.version for name, state in saved.items()}
-        self._line = _parse(LineState, LINE, saved.pop(LINE, Saved()))
-        self._cameras = {camera: _parse(CameraState, camera, state) for camera, state in saved.items()}
+        self._states.load()
+        self._attending.begin()
         self._held = {}
         self._hold(self._store.pending())
 
@@ -124,7 +121,7 @@ class AlertLoop:
         now = self._clock()
         for result in results:
             if result.camera not in self._held:
-                place = self._cameras.get(result.camera, CameraState()).place
+                place = self._states.cameras.get(result.camera, CameraState()).place
                 self._held[result.camera] = Reorder(self._settings.alerts.reorder_ms / 1_000, place)
             self._held[result.camera].push(result, now)
 
@@ -132,13 +129,14 @@ class AlertLoop:
         now = self._clock()
         for camera, held in list(self._held.items()):
             if results := held.release(now):
-                state, events = self._cameras.get(camera, CameraState()), list[Alert]()
+                state, events = self._states.cameras.get(camera, CameraState()), list[Alert]()
                 for result in results:
-                    state, told = observe(state, result, entry_time_ns(result.id), self._settings.alerts)
+                    state, told = observe(
+                        state, result, entry_time_ns(result.id), self._settings.alerts, self._states.line.shelves
+                    )
                     events += told
                 state = state.model_copy(update={"place": held.place})
-                self._commit(camera, state, events, [result.id for result in results])
-                self._cameras[camera] = state
+                self._states.keep(camera, state, events, [result.id for result in results])
             if not held:
                 del self._held[camera]
 
@@ -146,33 +144,33 @@ class AlertLoop:
         """What no result tells: cameras that fell silent, the backlog, workers that are gone."""
         now, view = self._store.now(), self._store.look()
         alerts = self._settings.alerts
-        for camera in sorted((self._cameras.keys() | alerts.expected_cameras) - self._held.keys()):
-            known = self._cameras.get(camera, CameraState())
+        for camera in sorted((self._states.cameras.keys() | alerts.expected_cameras) - self._held.keys()):
+            known = self._states.cameras.get(camera, CameraState())
             if (ending := check_forgotten(camera, known, now, alerts)) is not None:
                 self._forget(camera, ending)
                 continue
             quiet_ns = int(self._quiet_s(camera, known.frame) * NS)
             on_demand = camera in self._settings.cameras_on_demand
-            state, events = check_silence(camera, known, now, now - quiet_ns, alerts, on_demand=on_demand)
+            state, events = check_silence(
+                camera, known, now, now - quiet_ns, alerts, on_demand=on_demand, shelves=self._states.line.shelves
+            )
             if events:
-                self._commit(camera, state, events)
-                self._cameras[camera] = state
-        line, events = check_line(self._line, view.waiting, view.workers, now, self._settings)
-        if line != self._line:
-            self._commit(LINE, line, events)
-            self._line = line
+                self._states.keep(camera, state, events)
+        line, events = check_line(self._states.line, view.waiting, view.workers, now, self._settings)
+        if line != self._states.line:
+            self._states.keep(LINE, line, events)
         self._metrics.open.show(self._all_alerts())
 
     def _all_alerts(self) -> Iterator[tuple[str, str, bool]]:
         """Every alert that there may be: its camera, its kind, whether it is open."""
-        for camera, state in self._cameras.items():
+        for camera, state in self._states.cameras.items():
             for kind in RULES:
                 rule = state.rules.get(kind)
                 yield camera, kind.value, rule is not None and rule.opened is not None
             yield camera, AlertKind.CAMERA_SILENT.value, state.silent is not None
-        yield "", AlertKind.BACKLOG.value, self._line.backlog is not None
+        yield "", AlertKind.BACKLOG.value, self._states.line.backlog is not None
         yield "", AlertKind.WORKER_DOWN.value, False
-        yield from (("", AlertKind.WORKER_DOWN.value, True) for _ in self._line.workers)
+        yield from (("", AlertKind.WORKER_DOWN.value, True) for _ in self._states.line.workers)
 
     def _quiet_s(self, camera: str, frame: str) -> float:
         """Seconds since the first look after the camera's latest result, by our own steady clock: Redis' may be set."""
@@ -181,25 +179,5 @@ class AlertLoop:
         return self._clock() - self._quiet[camera][1]
 
     def _forget(self, camera: str, events: list[Alert]) -> None:
-        self._commit(camera, None, events)
-        del self._cameras[camera], self._versions[camera]
+        self._states.forget(camera, events)
         self._quiet.pop(camera, None)
-
-    def _commit(self, name: str, state: BaseModel | None, events: list[Alert], settled: Sequence[str] = ()) -> None:
-        version, text = self._versions.get(name, 0), state.model_dump_json() if state else ""
-        if self._store.commit(name, Saved(version, text), settled, events) is None:
-            raise _Superseded
-        self._versions[name] = version + 1
-        for event in events:
-            camera = self._metrics.camera_label(event.camera)
-            self._metrics.events.labels(camera, event.kind.value, event.state.value).inc()
-
-
-def _parse(kind: type[State], name: str, saved: Saved) -> State:
-    if not saved.text:
-        return kind()
-    try:
-        return kind.model_validate_json(saved.text)
-    except ValidationError as error:
-        log.warning("saved alert state is not readable, starting afresh", name=name, error=str(error))
-        return kind()
