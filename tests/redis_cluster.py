@@ -1,7 +1,8 @@
-"""A Redis Cluster of real processes: three primaries, and a replica of the one that has a line's slot."""
+"""Redis Clusters of real processes: three primaries, with a replica of the one that has a line's slot, or of each."""
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from ports import free_ports
@@ -14,11 +15,11 @@ SLOTS = 16384
 class Cluster(ServerGroup):
     """`url` is the line's `redis.url`, with every node as a start node."""
 
-    def __init__(self, line: str = "test", node_timeout_ms: int = 1_000) -> None:
+    def __init__(self, line: str = "test", node_timeout_ms: int = 1_000, nodes: int = 4, *options: str) -> None:
         super().__init__("cluster")
-        self._node_timeout_ms = node_timeout_ms
-        self.slot = key_slot(f"{{{line}}}".encode())
-        self.nodes = [self._node(port) for port in free_ports(4, below=55_536)]  # the bus is at 10,000 above
+        self._options = ("--cluster-node-timeout", str(node_timeout_ms), *options)
+        self.slot = slot_of(line)
+        self.nodes = [self._node(port) for port in free_ports(nodes, below=55_536)]  # the bus is at 10,000 above
         self.url = self.url_of(*self.nodes)
 
     def url_of(self, *nodes: Server) -> str:
@@ -31,6 +32,12 @@ class Cluster(ServerGroup):
 
     def start(self) -> None:
         """Start the nodes, deal the slots, and give the line's primary its replica."""
+        self._meet()
+        self.do(self.nodes[3], "REPLICATE", self.id_of(self.owner()))
+        self.wait_for_replica()
+
+    def _meet(self) -> None:
+        """Start the nodes, and have the first three share the slots."""
         for epoch, node in enumerate(self.nodes, start=1):
             node.start()
             self.do(node, "SET-CONFIG-EPOCH", epoch)
@@ -38,8 +45,6 @@ class Cluster(ServerGroup):
         for node in self.nodes[1:]:
             self.do(node, "MEET", "127.0.0.1", self.nodes[0].port)
         self.wait_until_agreed()
-        self.do(self.nodes[3], "REPLICATE", self.id_of(self.owner()))
-        self.wait_for_replica()
 
     def do(self, node: Server, command: str, *args: Any) -> Any:
         """`CLUSTER command …` at this node."""
@@ -49,15 +54,16 @@ class Cluster(ServerGroup):
         """The name under which the others know it."""
         return str(self.do(node, "MYID").decode())
 
-    def owner(self) -> Server:
-        """The running node that serves the line's slot and thinks so itself."""
+    def owner(self, slot: int | None = None) -> Server:
+        """The running node that serves the line's slot, or this one, and thinks so itself."""
         found: list[Server] = []
+        wanted = self.slot if slot is None else slot
 
         def knows() -> bool:
-            found[:] = [node for node in self.nodes if node.running and self._serves(node)]
+            found[:] = [node for node in self.nodes if node.running and self._serves(node, wanted)]
             return len(found) == 1
 
-        wait_for(knows, "an owner of the line's slot")
+        wait_for(knows, f"an owner of the slot {wanted}")
         return found[0]
 
     def replica(self) -> Server:
@@ -99,9 +105,9 @@ class Cluster(ServerGroup):
         known = self.do(node, "NODES")
         return not node.running or any(identity == one["node_id"] and "slave" in one["flags"] for one in known.values())
 
-    def _serves(self, node: Server) -> bool:
+    def _serves(self, node: Server, slot: int) -> bool:
         mine = [one for one in self.do(node, "NODES").values() if "myself" in one["flags"]]
-        return any(int(a) <= self.slot <= int(b[0] if b else a) for one in mine for a, *b in one["slots"])
+        return any(int(a) <= slot <= int(b[0] if b else a) for one in mine for a, *b in one["slots"])
 
     def _deal_slots(self) -> None:
         share = SLOTS // 3 + 1
@@ -113,5 +119,69 @@ class Cluster(ServerGroup):
         return Server(
             folder, port, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
             "--repl-diskless-sync-delay", "0", "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
-            "--cluster-node-timeout", str(self._node_timeout_ms),
+            *self._options,
         )  # fmt: skip
+
+
+class ReplicatedCluster(Cluster):
+    """Three primaries with a replica each, for three lines on a shard of their own: `lines`."""
+
+    def __init__(self, node_timeout_ms: int = 1_000, *options: str) -> None:
+        super().__init__("line1", node_timeout_ms, 6, *options)
+        self.lines = _one_a_shard()
+
+    def start(self) -> None:
+        """Start the nodes, deal the slots, and give each primary its replica."""
+        self._meet()
+        for primary, replica in zip(self.nodes[:3], self.nodes[3:], strict=True):
+            self.do(replica, "REPLICATE", self.id_of(primary))
+        self.wait_until_replicated()
+
+    def primary_of(self, line: str) -> Server:
+        """The running node that serves this line."""
+        return self.owner(slot_of(line))
+
+    def replica_of(self, primary: Server) -> Server:
+        """The running node that follows this one."""
+        return next(
+            node for node in self.nodes if (role := node.client.role())[0] == b"slave" and role[2] == primary.port
+        )
+
+    def revive(self, node: Server) -> None:
+        """Start a killed node again, and wait until it follows whoever has taken its place."""
+        node.start()
+        self.wait_until_replicated()
+
+    def wait_until_replicated(self) -> None:
+        """Wait until each primary has a replica in step, and all nodes agree on who is who."""
+
+        def replicated() -> bool:
+            roles = [node.client.role() for node in self.nodes]
+            in_step = [int(role[2]) for role in roles if role[0] == b"slave" and role[3] == b"connected"]
+            told = [self.do(node, "NODES").values() for node in self.nodes]
+            known = [sum("slave" in one["flags"] and "fail" not in one["flags"] for one in nodes) for nodes in told]
+            primaries = {node.port for node, role in zip(self.nodes, roles, strict=True) if role[0] == b"master"}
+            return set(in_step) == primaries and set(known) == {3}
+
+        wait_for(replicated, "a replica in step for each primary")
+        self.wait_until_agreed()
+
+
+def slot_of(line: str) -> int:
+    """The slot in which all keys of a line are: `CLUSTER KEYSLOT {line}`."""
+    return key_slot(f"{{{line}}}".encode())
+
+
+def share_of(slot: int) -> int:
+    """Which of the three primaries is dealt this slot."""
+    return slot // (SLOTS // 3 + 1)
+
+
+def _one_a_shard() -> list[str]:
+    """The first names of the form lineN whose slots lie on the first, second and third primary."""
+    found: dict[int, str] = {}
+    for number in count(1):
+        found.setdefault(share_of(slot_of(f"line{number}")), f"line{number}")
+        if len(found) == 3:
+            break
+    return [found[share] for share in sorted(found)]

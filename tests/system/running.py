@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,15 @@ READY_TIMEOUT_S = 120.0  # the first one measures the engines
 
 
 class RunningLine:
-    """Starts commands for the line `test`; a context manager that kills what still runs at its end.
+    """Starts commands for a line, `test` unless set; a context manager that kills what still runs at its end.
 
-    `settings` are environment variables by their dotted names with `__` for dots. Logs go to `folder`.
+    `settings` are environment variables by their dotted names with `__` for dots, in capitals other variables. Logs go
+    to `folder`.
     """
 
     def __init__(self, redis_url: str, folder: Path, **settings: object) -> None:
-        self.keys = LineKeys("test")
-        self.client = connect(load({"redis.url": redis_url})[0])
+        self.keys = LineKeys(str(settings.get("line", "test")))
+        self.client = connect(load({"redis.url": redis_url, "line": self.keys.line})[0])
         self._folder = folder
         values = {"line": "test", "redis__url": redis_url, "metrics__port": 0, "metrics__alerts_port": 0} | settings
         self._environment = inherited_environment() | _variables(values)
@@ -48,12 +49,13 @@ class RunningLine:
             self.stop(name)
         self.client.close()
 
-    def start(self, name: str, *arguments: str, **settings: object) -> None:
-        """Start `line-worker ARGUMENTS` under a name of its own, with settings that only it gets."""
+    def start(self, name: str, *arguments: str, before: Sequence[str] = (), **settings: object) -> None:
+        """Start `line-worker ARGUMENTS` under a name of its own, with settings that only it gets; `before` is what runs
+        the command."""
         environment = self._environment | _variables(settings)
         with self.log(name).open("wb") as log:
             self._processes[name] = subprocess.Popen(
-                [*COMMAND, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*before, *COMMAND, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def start_workers(self, *arguments: str) -> None:
@@ -75,6 +77,14 @@ class RunningLine:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+    def lose(self, name: str) -> None:
+        """SIGKILL a command and all that it has started, as if their box had lost its power."""
+        process = self._processes.pop(name)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in (process.pid, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
 
     def pid(self, name: str) -> int:
         """The process of a command that was started."""
@@ -133,4 +143,4 @@ class RunningLine:
 
 
 def _variables(settings: dict[str, object]) -> dict[str, str]:
-    return {f"LINE_{name.upper()}": str(value) for name, value in settings.items()}
+    return {name if name.isupper() else f"LINE_{name.upper()}": str(value) for name, value in settings.items()}
