@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from alert_events import alert
 from webhook_server import Receiver
 
 from worker.alerts.sinks import Log, Webhook
 from worker.alerts.sinks.create import create_sinks
-from worker.errors import DeliveryError, RefusedError, SettingsError
+from worker.errors import DeliveryError, RefusedError, SettingsError, UnreachableError
 from worker.settings import AlertSettings, WebhookSettings
 from worker.types import Alert, AlertKind, AlertState, Severity
 
@@ -56,13 +55,16 @@ def test_a_host_that_cannot_be_one_is_told_by_the_setting() -> None:
 
 
 def test_a_slow_receiver_is_given_up_on() -> None:
-    with Receiver(delay_s=0.5) as receiver, pytest.raises(httpx.TimeoutException):
+    with Receiver(delay_s=0.5) as receiver, pytest.raises(UnreachableError):
         Webhook(WebhookSettings(url=receiver.url, timeout_s=0.1)).deliver([alert()], "0-0")
 
 
 def test_sinks_are_those_that_the_settings_ask_for() -> None:
-    assert set(create_sinks(AlertSettings())) == {"log"}
-    assert set(create_sinks(AlertSettings(webhook=WebhookSettings(url="http://x/")))) == {"log", "webhook"}
+    assert set(create_sinks(AlertSettings(), "test", dict)) == {"log"}
+    assert set(create_sinks(AlertSettings(webhook=WebhookSettings(url="http://x/")), "test", dict)) == {
+        "log",
+        "webhook",
+    }
 
 
 def test_the_log_takes_every_alert(capsys: pytest.CaptureFixture[str]) -> None:

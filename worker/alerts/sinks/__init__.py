@@ -2,7 +2,8 @@
 
 from worker.alerts.sinks.base import Sink
 from worker.alerts.sinks.create import create_sinks
+from worker.alerts.sinks.email import Email
 from worker.alerts.sinks.log import Log
 from worker.alerts.sinks.webhook import Webhook
 
-__all__ = ["Log", "Sink", "Webhook", "create_sinks"]
+__all__ = ["Email", "Log", "Sink", "Webhook", "create_sinks"]
