@@ -12,6 +12,7 @@ from worker.settings.handover import describe, from_json, inherited_environment,
 from worker.settings.listed import NAME
 from worker.settings.load import load
 from worker.settings.mqtt import MqttSettings
+from worker.settings.outbox import OutboxSettings
 from worker.settings.redis import RedisSettings
 from worker.settings.secrets import mask_password, mask_webhook
 from worker.settings.sections import (
@@ -46,6 +47,7 @@ __all__ = [
     "LogSettings",
     "MetricsSettings",
     "MqttSettings",
+    "OutboxSettings",
     "QueueSettings",
     "RedisSettings",
     "Settings",

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from worker.settings.email import EmailSettings
 from worker.settings.listed import Listed, check_cameras, split
 from worker.settings.mqtt import MqttSettings
+from worker.settings.outbox import OutboxSettings
 from worker.settings.section import Section
 from worker.settings.webhook import WebhookSettings
 
@@ -38,6 +39,7 @@ class AlertSettings(Section):
     backlog_share: float = Field(0.8, ge=0, le=1, description="share of queue.max_frames; 0: off")
     reorder_ms: float = Field(500.0, ge=0, le=60_000, description="wait this long for a missing seq")
     update_every_s: float = Field(10.0, ge=0, description="at most one `updated` event an open alert this often")
+    outbox: OutboxSettings = OutboxSettings()
     webhook: WebhookSettings = WebhookSettings()
     mqtt: MqttSettings = MqttSettings()
     email: EmailSettings = EmailSettings()
