@@ -1,4 +1,4 @@
-"""Alerts about the line as a whole: too many frames wait, or a worker is gone."""
+"""Alerts about the line as a whole: too many frames wait, a worker is gone, or evidence is not kept."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.alerts.life import OpenAlert, clear_alert, raise_alert, update_alert
+from worker.alerts.life import NS, OpenAlert, clear_alert, raise_alert, update_alert
 from worker.alerts.shelf import Shelves
 from worker.settings import Settings
 from worker.types import Alert, AlertKind
+
+EVIDENCE_FADES_S = 60.0
+"""A worker that cannot keep evidence says so again and again; what it said so long ago holds no more: it is gone."""
 
 
 class WorkerSeen(Protocol):
@@ -22,6 +25,17 @@ class WorkerSeen(Protocol):
     def away_s(self) -> float: ...
 
 
+class EvidenceSeen(Protocol):
+    """Why a worker cannot keep evidence, as it last said, at this time (unix nanoseconds)."""
+
+    @property
+    def worker(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def at(self) -> int: ...
+
+
 class LineState(BaseModel):
     """The open alerts of the line, and the shelves of all alerts; goes to JSON and back unchanged."""
 
@@ -29,22 +43,31 @@ class LineState(BaseModel):
 
     backlog: OpenAlert | None = None
     workers: dict[str, OpenAlert] = {}
+    evidence: OpenAlert | None = None
     shelves: Shelves = ()
 
 
 def check_line(
-    state: LineState, waiting: int, workers: Sequence[WorkerSeen], now: int, settings: Settings
+    state: LineState,
+    waiting: int,
+    workers: Sequence[WorkerSeen],
+    now: int,
+    settings: Settings,
+    evidence: Sequence[EvidenceSeen] = (),
 ) -> tuple[LineState, list[Alert]]:
     """The state after a look at the line, and the alert events it makes.
 
     Args:
         waiting: frames waiting or in work (XLEN of the frames stream).
         workers: the consumers of the group `inspect`.
-        now: unix nanoseconds.
+        now: unix nanoseconds, by the clock that `evidence` has its times from.
+        evidence: the workers that cannot keep it.
     """
     backlog, events = _check_backlog(state.backlog, waiting, now, settings, state.shelves)
     down, more = _check_workers(state.workers, workers, now, settings.alerts.worker_down_s, state.shelves)
-    return state.model_copy(update={"backlog": backlog, "workers": down}), events + more
+    kept, others = _check_evidence(state.evidence, evidence, now, settings.alerts.update_every_s, state.shelves)
+    changed = {"backlog": backlog, "workers": down, "evidence": kept}
+    return state.model_copy(update=changed), events + more + others
 
 
 def _check_backlog(
@@ -86,3 +109,20 @@ def _check_workers(
             )
             events += raised
     return still, events
+
+
+def _check_evidence(
+    opened: OpenAlert | None, problems: Sequence[EvidenceSeen], now: int, every_s: float, shelves: Shelves
+) -> tuple[OpenAlert | None, list[Alert]]:
+    """One alert for the line, since workers of one box share a disk; `count` is the workers that cannot keep it."""
+    standing = {one.worker: one.reason for one in problems if abs(now - one.at) < EVIDENCE_FADES_S * NS}
+    if not standing:
+        return None, clear_alert(opened, now, "evidence is kept again") if opened else []
+    worker, reason = min(standing.items())
+    others = f" and {len(standing) - 1} more" if len(standing) > 1 else ""
+    message = f"evidence is not kept by {worker}{others}: {reason}"
+    count = len(standing)
+    if opened is None:
+        key = str(now // 1_000_000)
+        return raise_alert("", AlertKind.EVIDENCE, key, at=now, count=count, message=message, shelves=shelves)
+    return update_alert(opened, count=count, at=now, every_s=every_s, message=message, shelves=shelves)

@@ -21,9 +21,10 @@ from worker.devices import Device
 from worker.errors import EngineError, LineError
 from worker.inference.predictor import Predictor
 from worker.metrics import WorkerMetrics
+from worker.runtime.evidence import EvidenceKeeper
 from worker.runtime.handover import Ending, HandOver, Inferred, InHand, Prepared
 from worker.runtime.prepare import Preparer
-from worker.runtime.progress import Progress
+from worker.runtime.progress import STAGES, Progress
 from worker.runtime.publisher import Publisher
 from worker.runtime.reader import Reader
 from worker.runtime.verdict import Origin
@@ -72,12 +73,15 @@ class Worker:
         self._labels = (name, str(device))
         metrics.device_failures.labels(*self._labels)  # there from the start, so that a rate sees the first one
         self._stop = stop
+        self._stopped_at = 0.0
         self._failure: BaseException | None = None
         self._running: Running | None = None
         self._busy_until = 0.0
         self._in_hand = InHand(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._prepared: HandOver[Prepared] = HandOver(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._ended: HandOver[list[Ending]] = HandOver(_BATCHES_IN_HAND)
+        folder = settings.evidence.folder
+        self._evidence = EvidenceKeeper(settings, folder, name) if folder else None
         # A connection each: the reader's blocks at the server while the publisher commits.
         reading = connect(settings)
         self._consumer = FrameConsumer(reading, keys, name, settings.work.claim_idle_ms, settings.work.forget_worker_s)
@@ -88,17 +92,28 @@ class Worker:
         )  # fmt: skip
         self._publisher = Publisher(
             Committer(connect(settings), keys, settings.keep), predictor, origin, self._in_hand,
-            self._ended, progress, metrics,
+            self._ended, progress, metrics, self._evidence,
         )  # fmt: skip
 
     def run(self) -> None:
         """Inspect until told to stop; what any stage raised is raised here once the others have ended."""
+        if self._evidence:
+            self._evidence.start()
+        try:
+            self._inspect()
+        finally:
+            if self._evidence:
+                self._evidence.finish(self._stopped_at or time.monotonic(), self._stamp_all)
+
+    def _inspect(self) -> None:
         reader = self._start("reader", lambda: self._reader.run(self._stop))
         publisher = self._start("publisher", self._publisher.run)
         self._progress.mark_ready()
         log.info("worker ready")
         while not ((self._prepared.drained and not self._running) or self._failure):
             self._step()
+            if self._stop.is_set() and not self._stopped_at:
+                self._stopped_at = time.monotonic()
             if not reader.is_alive():
                 self._prepared.closed.set()
         self._ended.closed.set()
@@ -110,6 +125,10 @@ class Worker:
             raise self._failure
         self._consumer.leave()
         log.info("worker drained")
+
+    def _stamp_all(self) -> None:
+        for stage in STAGES:
+            self._progress.stamp(stage)
 
     def _step(self) -> None:
         """One step of the device: begin a batch, then wait for the one before it and hand that on.

@@ -9,6 +9,7 @@ import structlog
 
 from worker.inference.predictor import Predictor
 from worker.metrics import STAGES, WorkerMetrics
+from worker.runtime.evidence import EvidenceKeeper
 from worker.runtime.handover import Ending, HandOver, Inferred, InHand, Judged
 from worker.runtime.progress import Progress
 from worker.runtime.retry import until_answered
@@ -31,6 +32,7 @@ class Publisher:
         incoming: HandOver[list[Ending]],
         progress: Progress,
         metrics: WorkerMetrics,
+        evidence: EvidenceKeeper | None = None,
     ) -> None:
         self._committer = committer
         self._predictor = predictor
@@ -39,6 +41,7 @@ class Publisher:
         self._incoming = incoming
         self._progress = progress
         self._metrics = metrics
+        self._evidence = evidence
         self._stages = {stage: metrics.stage_seconds.labels(stage) for stage in STAGES}
 
     def run(self) -> None:
@@ -65,13 +68,21 @@ class Publisher:
         Whether a frame is late is asked anew at each try. Where only the answer to a try was lost, its verdict
         stands: the next one finds the frame ended.
         """
-        started = time.perf_counter()
-        committed = until_answered("publisher", lambda: self._try_to_commit(batch), self._stamp)
+        started, tries = time.perf_counter(), 0
+
+        def try_to_commit() -> list[tuple[Outcome, bool]]:
+            nonlocal tries
+            tries += 1
+            return self._try_to_commit(batch)
+
+        committed = until_answered("publisher", try_to_commit, self._stamp)
         commit_s = time.perf_counter() - started
         self._in_hand.remove(*[item.frame if isinstance(item, Dead) else item.frame.id for item in batch])
-        for outcome, here in committed:
+        for item, (outcome, here) in zip(batch, committed, strict=True):
             if here:
                 self._measure(outcome, commit_s)
+            if here or tries > 1:
+                self._keep_evidence(item, outcome, here)
         self._progress.add_finished(len(batch))
         if gone := sum(not here for _, here in committed):
             log.info("frames had left the queue already: ended by another worker, dropped or flushed", count=gone)
@@ -80,6 +91,16 @@ class Publisher:
         """The outcomes as they stand now, each with whether it was this try that ended the frame."""
         outcomes = [_outcome(item, time.time_ns()) for item in batch]
         return list(zip(outcomes, self._committer.commit(outcomes), strict=True))
+
+    def _keep_evidence(self, item: Judged | Dead, outcome: Outcome, here: bool) -> None:
+        """Of what was committed here alone, so that two workers who had a frame keep it once. Dead letters are kept in
+        Redis with their bytes."""
+        if self._evidence is None or isinstance(item, Dead) or isinstance(outcome, Dead):
+            return
+        if here:
+            self._evidence.keep(item.frame, outcome.result)
+        else:
+            self._evidence.miss(outcome.result)
 
     def _measure(self, outcome: Outcome, commit_s: float) -> None:
         if isinstance(outcome, Dead):

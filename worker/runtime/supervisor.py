@@ -15,7 +15,8 @@ import structlog
 
 from worker.devices import check_cores, parse_devices
 from worker.errors import CrashLoop, SettingsError, StreamError
-from worker.metrics import LedgerCollector, WorkersCollector, merged_registry, serve, show_limits
+from worker.evidence.upkeep import Upkeep
+from worker.metrics import EvidenceCollector, LedgerCollector, WorkersCollector, merged_registry, serve, show_limits
 from worker.runtime.names import claim_pool
 from worker.runtime.slot import Slot
 from worker.settings import Settings
@@ -48,6 +49,8 @@ class Supervisor:
         self._devices = parse_devices(settings.devices)
         for device in self._devices:
             check_cores(device)
+        folder = settings.evidence.folder
+        self._evidence = Upkeep(settings, folder) if folder else None
         self._slots: list[Slot] = []
         self._woke = 0.0
 
@@ -59,12 +62,16 @@ class Supervisor:
                 for device, name, lock in zip(self._devices, pool.names, pool.locks, strict=True)
             ]
             self._check_redis()
+            if self._evidence:
+                self._evidence.start()
             stop_serving = self._serve_metrics(pool.folder)
             try:
                 self._watch()
             finally:
                 self._drain()
                 stop_serving()
+                if self._evidence:
+                    self._evidence.stop()
 
     def status(self) -> list[dict[str, Any]]:
         """The workers as the metrics show them."""
@@ -124,6 +131,8 @@ class Supervisor:
             LedgerCollector(settings.line, lambda: read_ledger(client, keys).as_dict() | memory_in_use(client))
         )
         registry.register(WorkersCollector(self.status))
+        if evidence := self._evidence:
+            registry.register(EvidenceCollector(lambda: evidence.size))
         show_limits(
             registry,
             queue_frames=settings.queue.max_frames,

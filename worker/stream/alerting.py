@@ -13,6 +13,7 @@ from worker.errors import StreamError
 from worker.settings import KeepSettings
 from worker.stream.alarm_states import LINE, Saved, load_states, load_version, server_time_ns
 from worker.stream.connection import BLOCK_MS, Client, mapping, stream_errors
+from worker.stream.evidence import EvidenceBoard, EvidenceProblem
 from worker.stream.fields import CAMERA, alert_from_fields, alert_to_fields, flat_fields, result_from_fields
 from worker.stream.group_reader import PAGE, GroupReader, make_group
 from worker.stream.keys import GROUP_ALERTING, GROUP_INSPECT, LineKeys
@@ -39,10 +40,11 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """A look at the line: frames waiting or in work, and the workers."""
+    """A look at the line: frames waiting or in work, the workers, and those that cannot keep evidence."""
 
     waiting: int
     workers: tuple[Worker, ...]
+    evidence: tuple[EvidenceProblem, ...] = ()
 
 
 class AlertStore:
@@ -55,6 +57,7 @@ class AlertStore:
 
     def __init__(self, client: Client, keys: LineKeys, keep: KeepSettings) -> None:
         self.orders = Orders(client, keys)
+        self._evidence = EvidenceBoard(client, keys)
         self._client = client
         self._keys = keys
         self._keep = keep
@@ -133,7 +136,7 @@ class AlertStore:
                 raise waiting
         if isinstance(consumers, redis.ResponseError):  # no stream or no group yet
             return LineView(waiting, ())
-        return LineView(waiting, _workers([mapping(consumer) for consumer in consumers]))
+        return LineView(waiting, _workers([mapping(consumer) for consumer in consumers]), self._evidence.problems())
 
 
 class AlertFeed:

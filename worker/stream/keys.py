@@ -30,6 +30,8 @@ class LineKeys:
         self.settled = f"{tag}:results:settled"
         # What each camera last showed, as digests: a frozen one shows the same for ever.
         self.pictures = f"{tag}:pictures"
+        # Which workers cannot keep evidence, and why; see EvidenceBoard.
+        self.evidence = f"{tag}:evidence"
         self._tag = tag
 
     def alarm(self, camera: str) -> str:
