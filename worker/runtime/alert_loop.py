@@ -156,7 +156,7 @@ class AlertLoop:
             )
             if events:
                 self._states.keep(camera, state, events)
-        line, events = check_line(self._states.line, view.waiting, view.workers, now, self._settings)
+        line, events = check_line(self._states.line, view.waiting, view.workers, now, self._settings, view.evidence)
         if line != self._states.line:
             self._states.keep(LINE, line, events)
         self._metrics.open.show(self._all_alerts())
