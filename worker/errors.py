@@ -11,6 +11,8 @@ LineError
 ├── TrainingStopped        a training was told to stop, and can go on
 ├── StreamError            something is wrong on the Redis side
 │   └── StreamUnavailable  Redis cannot be reached or refuses work for now: wait and try again
+├── NoSuchAlert            an alert that somebody names is not open, or a shelf is not there
+├── OrderWaits             an order was given, and nobody has carried it out yet
 ├── CrashLoop              workers die again and again without finishing a frame
 ├── DeliveryError          the receiver of an alert did not take it
 │   ├── UnreachableError   it takes none for now: it is away, or does not let us in
@@ -90,6 +92,16 @@ class StreamUnavailable(StreamError):
     """Redis cannot be reached, is loading, read-only or out of memory: wait and try again."""
 
     exit_code = 69
+
+
+class NoSuchAlert(LineError):
+    """An order would come to nothing: no such alert is open, or no such shelf is there; the message says which are."""
+
+
+class OrderWaits(LineError):
+    """An order was given and waits for the alert process."""
+
+    exit_code = 75  # EX_TEMPFAIL: it is carried out when the process is there
 
 
 class CrashLoop(LineError):

@@ -76,36 +76,43 @@ LOAD: Commands = [
     ("FUNCTION", "LOAD", "x"), ("EVAL_RO", "return 1", "1", FRAMES),
 ]  # fmt: skip
 NAMES: Commands = [("SCAN", "0")]
+# Of the alert process: its states, and what it is ordered.
+SEE_ALARMS: Commands = [("HMGET", ALARM, "version", "state")]
+ORDER: Commands = [("XADD", KEYS.orders, "*", "order", "shelve", "by", "me")]
+TAKE_ORDERS: Commands = [("XDEL", KEYS.orders, "1-1"), ("DEL", KEYS.orders), ("XTRIM", KEYS.orders, "MAXLEN", "0")]
 INFO: Commands = [("INFO",)]
 
 REFUSED: dict[str, Commands] = {
     "camera": [
         *TAKE, *SEE, *DELETE, *PENDING, *CONSUMERS, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ, *READ_DEAD,
-        *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD, *NAMES, *INFO,
+        *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD, *NAMES, *INFO, *SEE_ALARMS, *ORDER, *TAKE_ORDERS,
     ],
     "camera-evict": [
         *TAKE, *CONSUMERS, *WRITE, *WRITE_ALERTS, *READ, *READ_DEAD, *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD,
-        *NAMES, *INFO, ("DEL", PUBLISHER), ("HDEL", LEDGER, "produced"),
+        *NAMES, *INFO, *SEE_ALARMS, *ORDER, *TAKE_ORDERS, ("DEL", PUBLISHER), ("HDEL", LEDGER, "produced"),
     ],
     "worker": [
-        *ADD, *WRITE_ALERTS, *READ, *READ_REPLY, *SETTLE, *NAMES, ("HSET", ALARM, "state", "x"),
+        *ADD, *WRITE_ALERTS, *READ, *READ_REPLY, *SETTLE, *NAMES, *SEE_ALARMS, *ORDER, *TAKE_ORDERS,
+        ("HSET", ALARM, "state", "x"),
         ("HSET", SIZES, "1-1", "1"), ("HSET", PUBLISHER, "attempt", "1"), ("HDEL", LEDGER, "produced"),
         ("HSET", KEYS.settled, "floor", "9-9"),
     ],
     "alerts": [
         *TAKE, *ADD, *SEE, *DELETE, *PENDING, *BOOKS, *COUNT, *FORGET, *READ, *READ_DEAD, *READ_BOOKS, *READ_REPLY,
-        *PURGE, *INFO, ("XADD", RESULTS, *ENTRY), ("XADD", DEAD, *ENTRY), ("SET", HOLD, "1"), ("XDEL", RESULTS, "1-1"),
+        *PURGE, *INFO, *ORDER, ("XADD", RESULTS, *ENTRY), ("XADD", DEAD, *ENTRY), ("SET", HOLD, "1"),
+        ("XDEL", RESULTS, "1-1"),
     ],
     "gateway": [
         *TAKE, *SEE, *DELETE, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_DEAD, *SETTLE, *PURGE, *LOAD,
-        *NAMES, *INFO,
+        *INFO, *TAKE_ORDERS,
     ],
     "viewer": [
         *TAKE, *SEE, *DELETE, *CONSUMERS, *ADD, *WRITE, *WRITE_ALERTS, *BOOKS, *COUNT, *FORGET, *READ_REPLY, *SETTLE,
-        *PURGE, *LOAD, *NAMES, *INFO,
+        *PURGE, *LOAD, *INFO, *ORDER, *TAKE_ORDERS,
     ],
     "operator": [
-        *TAKE, *SEE, *DELETE, *CONSUMERS, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_REPLY, *SETTLE, *NAMES, *INFO,
-        ("XADD", RESULTS, *ENTRY), ("HINCRBY", CAMERAS, "c1:verdict:OK", "1"), ("SCRIPT", "LOAD", "return 1"),
+        *TAKE, *SEE, *DELETE, *CONSUMERS, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_REPLY, *SETTLE, *INFO,
+        *TAKE_ORDERS, ("XADD", RESULTS, *ENTRY), ("HINCRBY", CAMERAS, "c1:verdict:OK", "1"),
+        ("SCRIPT", "LOAD", "return 1"),
     ],
 }  # fmt: skip

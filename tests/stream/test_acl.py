@@ -12,10 +12,15 @@ import pytest
 import redis
 from line_settings import settings_for
 from ports import free_port
+from prometheus_client import CollectorRegistry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.errors import SettingsError, StreamUnavailable
+from worker.metrics import AlertMetrics
+from worker.orders import Shelve
+from worker.runtime.alert_desk import AlertDesk
+from worker.runtime.alert_loop import AlertLoop
 from worker.stream.alerting import AlertFeed, AlertStore, Saved
 from worker.stream.commit import Committer
 from worker.stream.connection import connect, eviction_policy
@@ -250,6 +255,25 @@ def test_a_viewer_sees_everything_and_an_operator_replays_and_purges(server: Gua
     for user in ("viewer", "operator", "gateway", "worker"):
         found = books(server, user)
         assert (found.produced, found.backlog, found.dead_letters_kept, found.difference) == (4, 1, 0, 0)
+
+
+@pytest.mark.parametrize("user", ["operator", "gateway"])
+def test_who_may_gives_orders_that_the_alert_process_carries_out(server: GuardedRedis, user: str) -> None:
+    settings = server.settings("alerts")
+    store = AlertStore(connect(settings), KEYS, settings.keep)
+    loop = AlertLoop(store, settings, AlertMetrics(CollectorRegistry()))
+    worker(server)
+    loop.begin()
+    desk = AlertDesk(connect(server.settings(user)), KEYS)
+    (order,) = desk.give([Shelve(camera="c1", by="anna")])
+    assert desk.waiting([order]) == [order]
+    loop.step()
+    assert desk.waiting([order]) == []
+    # And whoever only looks sees it too, but may order nothing
+    viewer = AlertDesk(connect(server.settings("viewer")), KEYS)
+    assert [str(shelf) for shelf in viewer.look().shelves] == ["alerts of c1"]
+    with pytest.raises(SettingsError, match="lacks a right"):
+        viewer.give([Shelve(camera="c1", by="anna")])
 
 
 def test_rights_for_one_line_end_at_that_line(tmp_path: Path) -> None:

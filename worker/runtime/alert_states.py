@@ -42,8 +42,8 @@ class AlertStates:
         """Take what stands in Redis."""
         saved = self._store.load()
         self._versions = {name: state.version for name, state in saved.items()}
-        self.line = parse_state(LineState, LINE, saved.pop(LINE, Saved()))
-        self.cameras = {camera: parse_state(CameraState, camera, state) for camera, state in saved.items()}
+        self.line = _taken(LineState, LINE, saved.pop(LINE, Saved()))
+        self.cameras = {camera: _taken(CameraState, camera, state) for camera, state in saved.items()}
 
     def keep(self, name: str, state: CameraState | LineState, events: list[Alert], settled: Sequence[str] = ()) -> None:
         """A new state of a camera, or of `LINE`, with its events and the ids of the results that it comes from."""
@@ -73,12 +73,17 @@ class AlertStates:
             self._metrics.events.labels(camera, event.kind.value, event.state.value).inc()
 
 
-def parse_state(kind: type[State], name: str, saved: Saved) -> State:
-    """The state in this text; a fresh one where there is none, or none that can be read."""
-    if not saved.text:
-        return kind()
+def parse_state(kind: type[State], saved: Saved) -> State | None:
+    """The state in this text, a fresh one where there is no text; None where it cannot be read."""
     try:
-        return kind.model_validate_json(saved.text)
-    except ValidationError as error:
-        log.warning("saved alert state is not readable, starting afresh", name=name, error=str(error))
+        return kind.model_validate_json(saved.text) if saved.text else kind()
+    except ValidationError:
+        return None
+
+
+def _taken(kind: type[State], name: str, saved: Saved) -> State:
+    state = parse_state(kind, saved)
+    if state is None:
+        log.warning("saved alert state is not readable, starting afresh", name=name)
         return kind()
+    return state
