@@ -7,7 +7,7 @@
 # ALERT_WEBHOOK_URL_FILE   the file with the URL; default: /run/secrets/alert_webhook_url, if it is there
 # ALERT_WEBHOOK_URL        or the URL itself; without either, alerts are shown and go nowhere
 # ALERTMANAGER_CONFIG      where the configuration is written, best on a tmpfs; default: /tmp/alertmanager.yml
-# ALERTMANAGER             the program; default: alertmanager
+# ALERTMANAGER             the program; default: alertmanager, which Debian calls prometheus-alertmanager
 set -eu
 umask 077
 
@@ -45,4 +45,5 @@ else
   echo 'alertmanager entrypoint: no webhook: alerts are shown on its page and go nowhere' >&2
 fi
 
-exec "${ALERTMANAGER:-alertmanager}" --config.file="$config" "$@"
+program=${ALERTMANAGER:-$(command -v alertmanager || command -v prometheus-alertmanager)}
+exec "$program" --config.file="$config" "$@"

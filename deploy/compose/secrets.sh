@@ -20,13 +20,15 @@ give() {
 
 # put FILE: the standard input becomes the file in one step.
 put() {
+  rm -f "$1.new"
   cat > "$1.new"
   chmod 0440 "$1.new"
   mv "$1.new" "$1"
 }
 
-random() {
-  head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n'
+# make FILE: a random secret, unless it is there.
+make() {
+  [ -e "$all/$1" ] || head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n' | put "$all/$1"
 }
 
 sh "$here/../redis/make-secrets.sh" "$all/redis"
@@ -36,4 +38,5 @@ give alerts redis_alerts_password
 give gateway redis_gateway_password
 give cameras redis_camera_password redis_camera-evict_password
 give operator redis_operator_password redis_viewer_password
-[ -e "$all/grafana/grafana_admin_password" ] || random | put "$all/grafana/grafana_admin_password"
+make alerts/webhook_secret  # signs what is sent
+make grafana/grafana_admin_password
