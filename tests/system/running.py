@@ -99,18 +99,23 @@ class RunningLine:
         lines = [line for line in self.log(name).read_text().splitlines() if line.startswith("{") and event in line]
         return [found for line in lines if (found := json.loads(line))["event"] == event]
 
-    def worker_pids(self) -> dict[str, int]:
+    def worker_pids(self, name: str = "run") -> dict[str, int]:
         """The process of each worker by the worker's name, the latest where one was restarted."""
-        return {line["worker"]: line["pid"] for line in self.events("run", "worker started")}
+        return {line["worker"]: line["pid"] for line in self.events(name, "worker started")}
 
     def kill_in_mid_batch(self, worker: str) -> set[str]:
-        """SIGKILL a worker while it has frames in hand, and say which; it is frozen first, so that they stay so."""
-        pid = self.worker_pids()[worker]
+        """SIGKILL a worker while it has frames in hand, and say which."""
+        in_hand = self.freeze_in_mid_batch(worker)
+        os.kill(self.worker_pids()[worker], signal.SIGKILL)
+        return in_hand
+
+    def freeze_in_mid_batch(self, worker: str, name: str = "run") -> set[str]:
+        """SIGSTOP a worker of this command while it has frames in hand, and say which."""
+        pid = self.worker_pids(name)[worker]
         for _ in range(500):
             os.kill(pid, signal.SIGSTOP)
             time.sleep(0.05)  # what it had sent to Redis is done by then
             if in_hand := self._pending_of(worker):
-                os.kill(pid, signal.SIGKILL)
                 return in_hand
             os.kill(pid, signal.SIGCONT)
             time.sleep(0.005)
