@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.alerts.conditions import LineState, check_line
 from worker.settings import AlertSettings, QueueSettings, Settings
-from worker.types import Alert, AlertState
+from worker.types import Alert, AlertKind, AlertState
 
 RAISED, UPDATED, CLEARED = AlertState.RAISED, AlertState.UPDATED, AlertState.CLEARED
 S = 1_000_000_000
@@ -79,3 +79,42 @@ def test_every_alert_lives_in_legal_order(looks: list[tuple[int, list[bool]]]) -
         assert order[0] is RAISED
         assert set(order[1:-1]) <= {UPDATED}
         assert RAISED not in order[1:]
+
+
+@dataclass
+class Problem:
+    worker: str
+    reason: str
+    at: int
+
+
+def look(state: LineState, second: int, *problems: Problem) -> tuple[LineState, list[Alert]]:
+    state = LineState.model_validate_json(state.model_dump_json())
+    return check_line(state, 0, [], second * S, settings(), problems)
+
+
+def test_evidence_that_cannot_be_kept_is_one_alert_of_the_line_until_it_can() -> None:
+    state, events = look(LineState(), 100, Problem("b", "disk: No space left on device", 99 * S))
+    assert [(event.state, event.kind, event.count) for event in events] == [(RAISED, AlertKind.EVIDENCE, 1)]
+    assert events[0].message == "evidence is not kept by b: disk: No space left on device"
+    both = Problem("a", "disk: No space left on device", 110 * S), Problem("b", "x", 110 * S)
+    state, events = look(state, 110, *both)
+    assert [(event.state, event.count) for event in events] == [(UPDATED, 2)]
+    assert "by a and 1 more: disk" in events[0].message
+    state, events = look(state, 111, both[0])
+    assert events == []
+    state, events = look(state, 112)
+    assert states(events) == [CLEARED]
+    assert look(state, 113)[1] == []
+
+
+def test_a_worker_that_is_gone_with_its_problem_does_not_keep_the_alert_open() -> None:
+    problem = Problem("a", "x", 100 * S)
+    state, events = look(LineState(), 101, problem)
+    assert states(events) == [RAISED]
+    state, events = look(state, 159, problem)
+    assert events == []
+    state, events = look(state, 160, problem)
+    assert states(events) == [CLEARED]
+    # Nor does one whose time is far ahead, as after a failover to a server with another clock
+    assert look(state, 161, Problem("a", "x", 1_000 * S))[1] == []

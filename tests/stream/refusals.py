@@ -12,7 +12,7 @@ Commands = list[Command]
 KEYS = LineKeys("test")
 FRAMES, RESULTS, ALERTS, DEAD, LEDGER = KEYS.frames, KEYS.results, KEYS.alerts, KEYS.dead, KEYS.ledger
 SIZES, CAMERAS, HOLD, ALARM, REPLY = KEYS.sizes, KEYS.cameras, KEYS.hold, KEYS.alarm("c1"), KEYS.reply("t")
-PUBLISHER = KEYS.publisher("other")
+PUBLISHER, EVIDENCE = KEYS.publisher("other"), KEYS.evidence
 ENTRY: Command = ("*", "camera", "c1", "data", "x")
 
 # Nobody who works on a line needs these.
@@ -81,36 +81,45 @@ SEE_ALARMS: Commands = [("HMGET", ALARM, "version", "state")]
 ORDER: Commands = [("XADD", KEYS.orders, "*", "order", "shelve", "by", "me")]
 TAKE_ORDERS: Commands = [("XDEL", KEYS.orders, "1-1"), ("DEL", KEYS.orders), ("XTRIM", KEYS.orders, "MAXLEN", "0")]
 INFO: Commands = [("INFO",)]
+REPORT: Commands = [("HSET", EVIDENCE, "w1", "x"), ("HDEL", EVIDENCE, "w1"), ("EXPIRE", EVIDENCE, "1")]
+READ_REPORTS: Commands = [("HGETALL", EVIDENCE)]
 
 REFUSED: dict[str, Commands] = {
     "camera": [
+        *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *PENDING, *CONSUMERS, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ, *READ_DEAD,
         *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD, *NAMES, *INFO, *SEE_ALARMS, *ORDER, *TAKE_ORDERS,
     ],
     "camera-evict": [
+        *REPORT, *READ_REPORTS,
         *TAKE, *CONSUMERS, *WRITE, *WRITE_ALERTS, *READ, *READ_DEAD, *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD,
         *NAMES, *INFO, *SEE_ALARMS, *ORDER, *TAKE_ORDERS, ("DEL", PUBLISHER), ("HDEL", LEDGER, "produced"),
     ],
     "worker": [
+        *READ_REPORTS,
         *ADD, *WRITE_ALERTS, *READ, *READ_REPLY, *SETTLE, *NAMES, *SEE_ALARMS, *ORDER, *TAKE_ORDERS,
         ("HSET", ALARM, "state", "x"),
         ("HSET", SIZES, "1-1", "1"), ("HSET", PUBLISHER, "attempt", "1"), ("HDEL", LEDGER, "produced"),
         ("HSET", KEYS.settled, "floor", "9-9"),
     ],
     "alerts": [
+        *REPORT,
         *TAKE, *ADD, *SEE, *DELETE, *PENDING, *BOOKS, *COUNT, *FORGET, *READ, *READ_DEAD, *READ_BOOKS, *READ_REPLY,
         *PURGE, *INFO, *ORDER, ("XADD", RESULTS, *ENTRY), ("XADD", DEAD, *ENTRY), ("SET", HOLD, "1"),
         ("XDEL", RESULTS, "1-1"),
     ],
     "gateway": [
+        *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_DEAD, *SETTLE, *PURGE, *LOAD,
         *INFO, *TAKE_ORDERS,
     ],
     "viewer": [
+        *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *CONSUMERS, *ADD, *WRITE, *WRITE_ALERTS, *BOOKS, *COUNT, *FORGET, *READ_REPLY, *SETTLE,
         *PURGE, *LOAD, *INFO, *ORDER, *TAKE_ORDERS,
     ],
     "operator": [
+        *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *CONSUMERS, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_REPLY, *SETTLE, *INFO,
         *TAKE_ORDERS, ("XADD", RESULTS, *ENTRY), ("HINCRBY", CAMERAS, "c1:verdict:OK", "1"),
         ("SCRIPT", "LOAD", "return 1"),

@@ -26,6 +26,7 @@ from worker.stream.commit import Committer
 from worker.stream.connection import connect, eviction_policy
 from worker.stream.consume import FrameConsumer, consumer_count
 from worker.stream.dead import DeadLetters
+from worker.stream.evidence import EvidenceBoard
 from worker.stream.fields import alert_from_fields, result_from_fields
 from worker.stream.frozen import FrozenCameras, Shown
 from worker.stream.keys import LineKeys
@@ -228,7 +229,12 @@ def test_the_alert_process_decides_and_delivers(server: GuardedRedis) -> None:
     assert store.commit("c2", Saved(0, "{}")) == []
     assert store.commit("c2", Saved(1)) == []  # forgets it
     assert list(store.load()) == ["c1"]
+    reports = EvidenceBoard(connect(server.settings("worker")), KEYS)
+    reports.report("w1", "disk full")
     assert [one.name for one in store.look().workers] == ["w1"]
+    assert [one.reason for one in store.look().evidence] == ["disk full"]
+    reports.withdraw("w1")
+    assert store.look().evidence == ()
     assert store.now() > 0
     (told,) = feed.read()
     feed.keep([told])
