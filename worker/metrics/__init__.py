@@ -14,6 +14,7 @@ from worker.metrics.labels import CAMERAS_KEPT, OTHER_CAMERAS, CameraLabels
 from worker.metrics.ledger import LedgerCollector
 from worker.metrics.limits import show_limits
 from worker.metrics.of_line import of_line
+from worker.metrics.outbox import OutboxCollector
 from worker.metrics.produce import ProduceMetrics
 from worker.metrics.serve import merged_registry, serve, worker_files
 from worker.metrics.workers import WorkersCollector
@@ -28,6 +29,7 @@ __all__ = [
     "EvidenceMetrics",
     "GatewayMetrics",
     "LedgerCollector",
+    "OutboxCollector",
     "ProduceMetrics",
     "WorkerMetrics",
     "WorkersCollector",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -19,7 +19,7 @@ from worker.runtime.attending import Attending
 from worker.runtime.retry import Outage
 from worker.settings import Settings
 from worker.stream.alarm_states import LINE
-from worker.stream.alerting import AlertFeed, AlertStore
+from worker.stream.alerting import AlertStore
 from worker.stream.connection import BLOCK_MS
 from worker.stream.fields import entry_time_ns
 from worker.types import Alert, AlertKind, Result
@@ -43,13 +43,11 @@ class AlertLoop:
         store: AlertStore,
         settings: Settings,
         metrics: AlertMetrics,
-        feeds: Sequence[AlertFeed] = (),
         clock: Clock = time.monotonic,
     ) -> None:
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        self._feeds = feeds
         self._clock = clock
         self._states = AlertStates(store, metrics)
         self._attending = Attending(store, self._states)
@@ -73,8 +71,6 @@ class AlertLoop:
 
     def begin(self) -> None:
         """Start, or start again after an outage: silence counts from here."""
-        for feed in self._feeds:
-            feed.join()  # before the first decision, so that each sink gets every alert from now on
         self._reload()
         self._quiet = {}
 

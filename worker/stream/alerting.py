@@ -1,21 +1,20 @@
-"""The Redis side of alerting: results in, state and alert events out in one step, events to the sinks."""
+"""The Redis side of alerting: results in, state and alert events out in one step, each event on every outbox."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
-import structlog
 
 from worker.errors import StreamError
-from worker.settings import KeepSettings
+from worker.settings import KeepSettings, OutboxSettings
 from worker.stream.alarm_states import LINE, Saved, load_states, load_version, server_time_ns
 from worker.stream.connection import BLOCK_MS, Client, mapping, stream_errors
 from worker.stream.evidence import EvidenceBoard, EvidenceProblem
-from worker.stream.fields import CAMERA, alert_from_fields, alert_to_fields, flat_fields, result_from_fields
-from worker.stream.group_reader import PAGE, GroupReader, make_group
+from worker.stream.fields import CAMERA, alert_to_fields, flat_fields, result_from_fields
+from worker.stream.group_reader import PAGE, GroupReader
 from worker.stream.keys import GROUP_ALERTING, GROUP_INSPECT, LineKeys
 from worker.stream.moment import read_at_once
 from worker.stream.orders import Orders
@@ -24,10 +23,6 @@ from worker.types import Alert, Result
 
 STATE_KEPT_S = 31 * 24 * 3600
 """A camera's state is kept so long after its last step: names that never come again do not pile up."""
-
-_FROM_NOW_ON = "$"
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +48,26 @@ class AlertStore:
     To be safe against a second process: `load` first, then `pending` and `read`, and after a `commit` that
     was refused begin again. What is read after the state and committed with its version is still unsettled:
     settling anything of a camera changes its version.
+
+    `sinks` are the names of those that get every event, by outboxes that hold at most `most_waiting` each.
     """
 
-    def __init__(self, client: Client, keys: LineKeys, keep: KeepSettings) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: LineKeys,
+        keep: KeepSettings,
+        sinks: Iterable[str] = (),
+        most_waiting: int = OutboxSettings().max_events,
+    ) -> None:
         self.orders = Orders(client, keys)
         self._evidence = EvidenceBoard(client, keys)
         self._client = client
         self._keys = keys
         self._keep = keep
-        self._script = Script(client, "frames.lua", "ids.lua", "alert.lua")
+        self._outboxes = [keys.outbox(sink) for sink in sinks]
+        self._most_waiting = most_waiting
+        self._script = Script(client, "frames.lua", "ids.lua", "outbox.lua", "alert.lua")
         self._publish = publish_script(client)
         self._results = GroupReader(client, keys.results, GROUP_ALERTING, _result, keys.settled)
 
@@ -93,7 +99,7 @@ class AlertStore:
     def commit(
         self, name: str, saved: Saved, settled: Sequence[str] = (), events: Sequence[Alert] = ()
     ) -> list[str] | None:
-        """In one step: keep the state, publish the events, acknowledge the results.
+        """In one step: keep the state, publish the events, acknowledge the results. A shelved event goes to no sink.
 
         Args:
             name: a camera, or `LINE`.
@@ -110,13 +116,16 @@ class AlertStore:
             0 if name == LINE else STATE_KEPT_S,
             self._keep.alerts,
             GROUP_ALERTING,
+            self._most_waiting,
             len(settled),
             *settled,
         ]
         for event in events:
             fields = flat_fields(alert_to_fields(event))
-            args += [len(fields), *fields]
+            args += [0 if event.shelved else 1, len(fields), *fields]
         keys = [self._keys.alarm(name), self._keys.alerts, self._keys.results, self._keys.settled]
+        for outbox in self._outboxes:
+            keys += [outbox.waiting, outbox.state, outbox.dead]
         with stream_errors():
             told = self._script(keys, args)
         return None if told is None else [entry_id.decode() for entry_id in told]
@@ -137,41 +146,6 @@ class AlertStore:
         if isinstance(consumers, redis.ResponseError):  # no stream or no group yet
             return LineView(waiting, ())
         return LineView(waiting, _workers([mapping(consumer) for consumer in consumers]), self._evidence.problems())
-
-
-class AlertFeed:
-    """The alert events for one sink, by a consumer group of its own: each until it is acknowledged."""
-
-    def __init__(self, client: Client, keys: LineKeys, sink: str) -> None:
-        self._client = client
-        self._stream = keys.alerts
-        self._group = f"sink:{sink}"
-        self._reader = GroupReader(client, keys.alerts, self._group, alert_from_fields, begin=_FROM_NOW_ON)
-
-    def join(self) -> None:
-        """Make the group where it is missing. A new sink gets what comes from now on, not the past."""
-        with stream_errors():
-            make_group(self._client, self._stream, self._group, _FROM_NOW_ON)
-
-    def pending(self) -> list[Alert]:
-        """The events that were read but not acknowledged."""
-        return self._reader.pending()
-
-    def read(self, count: int = PAGE, block_ms: int = BLOCK_MS) -> list[Alert]:
-        """Up to `count` new events; waits at most `block_ms` for the first."""
-        return self._reader.read(count, block_ms)
-
-    def keep(self, alerts: Sequence[Alert]) -> None:
-        """These events are still in hand: nobody takes them over."""
-        self._reader.keep([alert.id for alert in alerts])
-
-    def take_over(self, idle_ms: int, count: int = PAGE) -> list[Alert]:
-        """Up to `count` events that were read, and neither acknowledged nor kept for `idle_ms`."""
-        return self._reader.take_over(idle_ms, count)
-
-    def acknowledge(self, alert: Alert) -> None:
-        """This event has been delivered."""
-        self._reader.acknowledge([alert.id])
 
 
 def _result(entry_id: str, flat: list[bytes]) -> Result:

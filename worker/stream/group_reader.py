@@ -23,8 +23,7 @@ RawEntry = tuple[bytes, list[bytes] | None]
 class GroupReader(Generic[Entry]):
     """Reads a stream as a group's one consumer; what is trimmed or not ours is acknowledged and logged.
 
-    `begin`: the id behind which a group begins that this reader has never seen. `settled`: the key under which
-    `alert.lua` keeps how far the group has come, where it does.
+    `settled`: the key under which `alert.lua` keeps how far the group has come.
     """
 
     def __init__(
@@ -33,15 +32,13 @@ class GroupReader(Generic[Entry]):
         stream: str,
         group: str,
         decode: Callable[[str, list[bytes]], Entry],
-        settled: str | None = None,
-        begin: str = "0",
+        settled: str,
     ) -> None:
         self._client = client
         self._stream = stream
         self._group = group
         self._decode = decode
         self._settled = settled
-        self._begin = begin
         self._joined = False
 
     def pending(self) -> list[Entry]:
@@ -70,20 +67,6 @@ class GroupReader(Generic[Entry]):
         """
         return self._decoded(self._page(count, ["BLOCK", max(block_ms, 1)], ">"))  # BLOCK 0 is for ever
 
-    def keep(self, ids: Sequence[str]) -> None:
-        """These are still in hand: nobody takes them over."""
-        with stream_errors():
-            self._client.execute_command("XCLAIM", self._stream, self._group, CONSUMER, 0, *ids, "JUSTID")
-
-    def take_over(self, idle_ms: int, count: int) -> list[Entry]:
-        """Up to `count` entries that were read, and neither acknowledged nor kept for `idle_ms`."""
-        left: list[RawEntry] = []
-        with bearing_no_group():  # the next read makes it
-            left = self._client.execute_command(
-                "XAUTOCLAIM", self._stream, self._group, CONSUMER, idle_ms, "0-0", "COUNT", count
-            )[1]
-        return self._decoded([entry for entry in left if entry])  # before Redis 7 a trimmed entry is None
-
     def acknowledge(self, ids: Sequence[str]) -> None:
         """These are done with."""
         with stream_errors():
@@ -100,9 +83,9 @@ class GroupReader(Generic[Entry]):
         return list(reply[0][1]) if reply else []
 
     def _make_group_again(self) -> None:
-        """Where it stood; where nobody knows that, from the stream's beginning, unless it never was."""
-        floor = self._client.execute_command("HGET", self._settled, "floor") if self._settled else None
-        make_group(self._client, self._stream, self._group, floor or ("0" if self._joined else self._begin))
+        """Where it stood; where nobody knows that, from the stream's beginning."""
+        floor = self._client.execute_command("HGET", self._settled, "floor")
+        Script(self._client, "join.lua")([self._stream], [self._group, floor or "0", ""])
         if self._joined:
             self._joined = False
             raise StreamUnavailable(f"the group {self._group} was deleted; it was made again")
@@ -131,13 +114,8 @@ class GroupReader(Generic[Entry]):
 
     def _already_settled(self, ids: list[bytes]) -> set[bytes]:
         """Those that come again, since their group was deleted after they were settled."""
-        if self._settled is None or not ids:
+        if not ids:
             return set()
         with stream_errors():
             marks = self._client.execute_command("HMGET", self._settled, *ids)
         return {entry_id for entry_id, mark in zip(ids, marks, strict=True) if mark is not None}
-
-
-def make_group(client: Client, stream: str, group: str, start: str | bytes) -> None:
-    """Make the group where it is missing, so that it reads what comes behind the id `start`."""
-    Script(client, "join.lua")([stream], [group, start, ""])

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 GROUP_INSPECT = "inspect"
 GROUP_ALERTING = "alerting"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxKeys:
+    """The keys of one sink's outbox: what waits, how far it has come, who delivers it, what could not be delivered."""
+
+    waiting: str
+    state: str
+    lease: str
+    dead: str
 
 
 class LineKeys:
@@ -32,11 +44,18 @@ class LineKeys:
         self.pictures = f"{tag}:pictures"
         # Which workers cannot keep evidence, and why; see EvidenceBoard.
         self.evidence = f"{tag}:evidence"
+        # The names of the sinks that ever had an outbox.
+        self.outboxes = f"{tag}:outboxes"
         self._tag = tag
 
     def alarm(self, camera: str) -> str:
         """The alert process's state for one camera."""
         return f"{self._tag}:alarm:{camera}"
+
+    def outbox(self, sink: str) -> OutboxKeys:
+        """What is on its way to one sink."""
+        outbox = f"{self._tag}:outbox:{sink}"
+        return OutboxKeys(outbox, f"{outbox}:state", f"{outbox}:lease", f"{outbox}:dead")
 
     def reply(self, token: str) -> str:
         """Where the result of a frame with `reply_to=token` is put, as a stream of one entry."""
