@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 
+from worker.cores import usable_cores
 from worker.errors import DeviceError
 
 _INDEX = "https://www.paddlepaddle.org.cn/packages/stable/"
@@ -174,8 +175,8 @@ def check_cores(device: Device) -> None:
 
 
 def threads(device: Device) -> int:
-    """How many threads the device may keep busy: its cores, or all that this process may use."""
-    return len(device.cores) or len(os.sched_getaffinity(0))
+    """How many threads the device may keep busy: its cores, or as many as this process may use."""
+    return len(device.cores) or usable_cores()
 
 
 def pin(device: Device) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from itertools import islice
 
 import structlog
 
+from worker.cores import usable_cores
 from worker.errors import StreamUnavailable
 from worker.runtime.handover import Ending, HandOver, InHand, Judged, Prepared, Ready
 from worker.runtime.prepare import Preparer
@@ -36,7 +36,7 @@ _MOST_DECODE_THREADS = 8  # unless they are set: what goes on between two images
 
 def decode_threads(work: WorkSettings) -> int:
     """How many threads decode: as set, or with 0 one for each core that this process may use, at most 8."""
-    return work.decode_threads or min(len(os.sched_getaffinity(0)), _MOST_DECODE_THREADS)
+    return work.decode_threads or min(usable_cores(), _MOST_DECODE_THREADS)
 
 
 class Reader:
