@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,24 @@ _START_TIMEOUT_S = 30.0
 
 
 class Prometheus:
-    """Scrapes each target (job name → port) every second; a context manager."""
+    """Scrapes each target (job name → port) every second; a context manager.
 
-    def __init__(self, executable: str, folder: Path, targets: dict[str, int]) -> None:
+    `rules` are files of rules, `alertmanager` the port of the one that hears of alerts.
+    """
+
+    def __init__(
+        self,
+        executable: str,
+        folder: Path,
+        targets: dict[str, int],
+        rules: Sequence[Path] = (),
+        alertmanager: int | None = None,
+    ) -> None:
+        told = [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager}"]}]}] if alertmanager else []
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(file) for file in rules],
+            "alerting": {"alertmanagers": told},
             "scrape_configs": [
                 {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
                 for job, port in targets.items()
@@ -54,6 +68,15 @@ class Prometheus:
         return {
             tuple(value for _, value in sorted(sample["metric"].items())): float(sample["value"][1]) for sample in found
         }
+
+    def label_values(self, label: str, selector: str) -> list[str]:
+        """The values that a label has in the series of a selector."""
+        values: list[str] = self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
+        return values
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules with their state, as Prometheus shows them."""
+        return [rule for group in self._get("/api/v1/rules")["groups"] for rule in group["rules"]]
 
     def names(self) -> set[str]:
         """Every series that was ever scraped."""
