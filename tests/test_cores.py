@@ -19,11 +19,8 @@ V2 = Path("/sys/fs/cgroup")
 
 def laid_out(root: Path, own: str, files: dict[str, str]) -> Path:
     """A tree as the kernel shows it: the process's groups, and what is in them."""
-    for name, text in {
-        "proc/self/cgroup": own,
-        **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
-    }.items():
-        path = (root / "sys/fs/cgroup" / name).resolve()
+    for name, text in ({"proc/self/cgroup": own} | below("sys/fs/cgroup", files)).items():
+        path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return root
