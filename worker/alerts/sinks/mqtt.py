@@ -187,6 +187,8 @@ def _state(camera: str, alerts: Sequence[OpenAlert]) -> str:
             "severity": SEVERITY[alert.kind].value,
             "opened_at": alert.opened_at,
             "count": alert.told_count,
+            "message": alert.message,
+            "acknowledged_by": alert.acknowledged_by,
         }
         for alert in alerts
     ]
