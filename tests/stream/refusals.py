@@ -66,9 +66,16 @@ READ: Commands = [
 READ_DEAD: Commands = [("XRANGE", DEAD, "-", "+")]
 READ_BOOKS: Commands = [("HGETALL", LEDGER), ("HGETALL", CAMERAS)]
 READ_REPLY: Commands = [("XRANGE", REPLY, "-", "+"), ("XREAD", "STREAMS", REPLY, "0")]
+OUTBOX = KEYS.outbox("log")
+DELIVER: Commands = [
+    ("XDEL", OUTBOX.waiting, "1-1"), ("HSET", OUTBOX.state, "in:1-1", "x"), ("HDEL", OUTBOX.state, "in:1-1"),
+    ("SET", OUTBOX.lease, "me"), ("DEL", OUTBOX.lease), ("SADD", KEYS.outboxes, "x"), ("DEL", OUTBOX.waiting),
+]  # fmt: skip
+REPLAY: Commands = [("XADD", OUTBOX.waiting, *ENTRY), ("XDEL", OUTBOX.dead, "1-1")]
+SEE_OUTBOX: Commands = [("XRANGE", OUTBOX.waiting, "-", "+"), ("XRANGE", OUTBOX.dead, "-", "+")]
 SETTLE: Commands = [
     ("XREADGROUP", "GROUP", "alerting", "alerts", "STREAMS", RESULTS, ">"), ("XACK", RESULTS, "alerting", "1-1"),
-    ("XREADGROUP", "GROUP", "sink:log", "alerts", "STREAMS", ALERTS, ">"), ("HGETALL", ALARM),
+    ("HGETALL", ALARM),
 ]  # fmt: skip
 PURGE: Commands = [("XDEL", DEAD, "1-1")]
 LOAD: Commands = [
@@ -86,16 +93,19 @@ READ_REPORTS: Commands = [("HGETALL", EVIDENCE)]
 
 REFUSED: dict[str, Commands] = {
     "camera": [
+        *DELIVER, *REPLAY, *SEE_OUTBOX,
         *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *PENDING, *CONSUMERS, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ, *READ_DEAD,
         *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD, *NAMES, *INFO, *SEE_ALARMS, *ORDER, *TAKE_ORDERS,
     ],
     "camera-evict": [
+        *DELIVER, *REPLAY, *SEE_OUTBOX,
         *REPORT, *READ_REPORTS,
         *TAKE, *CONSUMERS, *WRITE, *WRITE_ALERTS, *READ, *READ_DEAD, *READ_BOOKS, *READ_REPLY, *SETTLE, *PURGE, *LOAD,
         *NAMES, *INFO, *SEE_ALARMS, *ORDER, *TAKE_ORDERS, ("DEL", PUBLISHER), ("HDEL", LEDGER, "produced"),
     ],
     "worker": [
+        *DELIVER, *REPLAY, *SEE_OUTBOX,
         *READ_REPORTS,
         *ADD, *WRITE_ALERTS, *READ, *READ_REPLY, *SETTLE, *NAMES, *SEE_ALARMS, *ORDER, *TAKE_ORDERS,
         ("HSET", ALARM, "state", "x"),
@@ -109,16 +119,19 @@ REFUSED: dict[str, Commands] = {
         ("XDEL", RESULTS, "1-1"),
     ],
     "gateway": [
+        *DELIVER, *REPLAY, *SEE_OUTBOX,
         *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *WRITE, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_DEAD, *SETTLE, *PURGE, *LOAD,
         *INFO, *TAKE_ORDERS,
     ],
     "viewer": [
+        *DELIVER, *REPLAY,
         *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *CONSUMERS, *ADD, *WRITE, *WRITE_ALERTS, *BOOKS, *COUNT, *FORGET, *READ_REPLY, *SETTLE,
         *PURGE, *LOAD, *INFO, *ORDER, *TAKE_ORDERS,
     ],
     "operator": [
+        *DELIVER,
         *REPORT, *READ_REPORTS,
         *TAKE, *SEE, *DELETE, *CONSUMERS, *WRITE_ALERTS, *BOOKS, *FORGET, *READ_REPLY, *SETTLE, *INFO,
         *TAKE_ORDERS, ("XADD", RESULTS, *ENTRY), ("HINCRBY", CAMERAS, "c1:verdict:OK", "1"),

@@ -21,7 +21,7 @@ from worker.metrics import AlertMetrics
 from worker.orders import Shelve
 from worker.runtime.alert_desk import AlertDesk
 from worker.runtime.alert_loop import AlertLoop
-from worker.stream.alerting import AlertFeed, AlertStore, Saved
+from worker.stream.alerting import AlertStore, Saved
 from worker.stream.commit import Committer
 from worker.stream.connection import connect, eviction_policy
 from worker.stream.consume import FrameConsumer, consumer_count
@@ -31,6 +31,8 @@ from worker.stream.fields import alert_from_fields, result_from_fields
 from worker.stream.frozen import FrozenCameras, Shown
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import Ledger, read_ledger
+from worker.stream.outbox import Outbox
+from worker.stream.outbox_letters import OutboxLetters
 from worker.stream.publish import FramePublisher, Published
 from worker.stream.replies import DeadReply, Replies
 from worker.stream.seen import LineSeen, look_at_line
@@ -217,9 +219,9 @@ def test_the_alert_process_decides_and_delivers(server: GuardedRedis) -> None:
     publish(server)
     (delivery,) = consumer.read(1)
     committer(server).commit([finished(delivery.id)])
-    store = AlertStore(connect(settings), KEYS, settings.keep)
-    feed = AlertFeed(connect(settings), KEYS, "log")
-    feed.join()
+    store = AlertStore(connect(settings), KEYS, settings.keep, ["log"], most_waiting=3)
+    outbox = Outbox(connect(settings), KEYS, "log", settings.keep, "me")
+    assert outbox.take()
     assert store.load() == {}
     store.pending()  # makes the group
     (result,) = store.read()
@@ -236,11 +238,21 @@ def test_the_alert_process_decides_and_delivers(server: GuardedRedis) -> None:
     reports.withdraw("w1")
     assert store.look().evidence == ()
     assert store.now() > 0
-    (told,) = feed.read()
-    feed.keep([told])
-    assert [one.id for one in feed.take_over(0)] == [told.id]
-    feed.acknowledge(told)
-    assert feed.pending() == []
+    # And one that waits is delivered, one is refused, one overflows
+    assert store.commit("c2", Saved(0, "{}"), [], [alert, alert, alert]) is not None
+    first, second, _ = outbox.read("0-0")
+    assert outbox.length() == 3
+    assert next(outbox.all()) == first
+    outbox.seal("group", [first.id, second.id])
+    assert outbox.sealed() == {first.id: "group", second.id: "group"}
+    assert outbox.failed("group", "422") >= 0
+    outbox.part("group", [first, second])
+    outbox.delivered(first.event, [first.id])
+    outbox.bury(second.event, [second.id], "refused", "422")
+    assert outbox.renew()
+    outbox.release()
+    seen = OutboxLetters(connect(settings), KEYS).look(["log"])
+    assert [(one.waiting, one.dead, one.buried) for one in seen] == [(1, 2, {"overflow": 1, "refused": 1})]
 
 
 def test_a_viewer_sees_everything_and_an_operator_replays_and_purges(server: GuardedRedis) -> None:
@@ -258,6 +270,23 @@ def test_a_viewer_sees_everything_and_an_operator_replays_and_purges(server: Gua
     letters = DeadLetters(connect(server.settings("operator")), KEYS)
     assert letters.replay(first.id)
     assert letters.purge(second.id)
+    # And likewise of what a sink did not get
+    settings = server.settings("alerts")
+    alert = Alert("a1", "c1", AlertKind.ANOMALY, AlertState.RAISED, Severity.WARNING, opened_at=1, at=1)
+    outbox = Outbox(connect(settings), KEYS, "log", settings.keep, "me")
+    assert outbox.take()
+    AlertStore(connect(settings), KEYS, settings.keep, ["log"]).commit("c1", Saved(0), [], [alert, alert])
+    for entry in outbox.read("0-0"):
+        outbox.bury(entry.event, [entry.id], "refused", "422")
+    seen = OutboxLetters(viewer, KEYS)
+    assert [(one.sink, one.waiting, one.dead) for one in seen.look(seen.sinks())] == [("log", 0, 2)]
+    replayed, purged = seen.letters("log")
+    with pytest.raises(SettingsError, match="lacks a right"):
+        seen.replay("log", replayed.id)
+    mending = OutboxLetters(connect(server.settings("operator")), KEYS)
+    assert mending.replay("log", replayed.id)
+    assert mending.purge("log", purged.id)
+    assert [(one.waiting, one.dead) for one in mending.look(mending.sinks())] == [(1, 0)]
     for user in ("viewer", "operator", "gateway", "worker"):
         found = books(server, user)
         assert (found.produced, found.backlog, found.dead_letters_kept, found.difference) == (4, 1, 0, 0)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from worker.errors import StreamUnavailable
+from worker.errors import StreamError, StreamUnavailable
 from worker.settings import KeepSettings, Settings
-from worker.stream.alerting import LINE, STATE_KEPT_S, AlertFeed, AlertStore, Saved
+from worker.stream.alerting import LINE, STATE_KEPT_S, AlertStore, Saved
 from worker.stream.connection import Client, connect
 from worker.stream.consume import FrameConsumer
 from worker.stream.fields import flat_fields, result_to_fields
 from worker.stream.keys import LineKeys
+from worker.stream.outbox import Outbox
+from worker.stream.outbox_letters import OutboxLetters
 from worker.types import Alert, AlertKind, AlertState, Result, Severity, Verdict
 
 
@@ -208,46 +211,6 @@ def test_a_worker_that_shows_up_is_seen_also_where_it_has_nothing_to_do(
     assert away_s["a"] < 0.1 <= away_s["b"]
 
 
-def publish_alert(store: AlertStore, number: int) -> None:
-    version = store.load().get("c1", Saved()).version
-    assert store.commit("c1", Saved(version, ""), [], [alert(number)])
-
-
-def test_a_new_sink_gets_what_comes_and_an_old_one_what_it_missed(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
-    publish_alert(store, 0)
-    feed = AlertFeed(client, keys, "webhook")
-    feed.join()
-    publish_alert(store, 1)
-    publish_alert(store, 2)
-    first, second = feed.read(block_ms=1)
-    assert (first.alert_id, second.alert_id) == (alert(1).alert_id, alert(2).alert_id)
-    feed.acknowledge(first)
-    # Given the process dies here, the next one gets what was not acknowledged, then what it missed.
-    publish_alert(store, 3)
-    feed = AlertFeed(client, keys, "webhook")
-    feed.join()
-    assert feed.pending() == [second]
-    assert [one.alert_id for one in feed.read(block_ms=1)] == [alert(3).alert_id]
-
-
-def test_events_that_were_left_are_taken_over_and_those_in_hand_are_not(
-    client: Client, keys: LineKeys, store: AlertStore
-) -> None:
-    feed = AlertFeed(client, keys, "webhook")
-    assert feed.take_over(0) == []  # there is no group yet
-    feed.join()
-    for number in range(3):
-        publish_alert(store, number)
-    trimmed, kept, left = feed.read(block_ms=1)
-    client.execute_command("XDEL", keys.alerts, trimmed.id)
-    time.sleep(0.3)
-    feed.keep([kept])
-    assert feed.take_over(200) == [left]
-    assert feed.take_over(200) == []
-
-
 def test_a_result_that_was_left_is_noticed(client: Client, keys: LineKeys, store: AlertStore) -> None:
     assert not store.has_left(0)  # there is no group yet
     store.read(block_ms=1)
@@ -260,9 +223,62 @@ def test_a_result_that_was_left_is_noticed(client: Client, keys: LineKeys, store
     assert not store.has_left(0)
 
 
-def test_each_sink_has_its_own_place(client: Client, keys: LineKeys, store: AlertStore) -> None:
-    feeds = [AlertFeed(client, keys, name) for name in ("log", "webhook")]
-    for feed in feeds:
-        feed.join()
-    publish_alert(store, 0)
-    assert [len(feed.read(block_ms=1)) for feed in feeds] == [1, 1]
+def test_an_event_is_put_on_every_outbox_in_the_step_that_decides_it(client: Client, keys: LineKeys) -> None:
+    store = AlertStore(client, keys, KeepSettings(), ["log", "webhook"])
+    told = store.commit("c1", Saved(0, "one"), [], [alert(0), alert(1)])
+    assert told is not None
+    for sink in ("log", "webhook"):
+        waiting = list(outbox(client, keys, sink).all())
+        assert [(one.event, one.camera) for one in waiting] == [(event, "c1") for event in told]
+    # And a step from an old state puts nothing there
+    assert store.commit("c1", Saved(0, "one"), [], [alert(2)]) is None
+    assert outbox(client, keys, "log").length() == 2
+
+
+def test_a_shelved_event_stands_on_the_stream_and_goes_to_no_sink(client: Client, keys: LineKeys) -> None:
+    store = AlertStore(client, keys, KeepSettings(), ["log"])
+    told = store.commit("c1", Saved(0, "one"), [], [replace(alert(0), shelved=True), alert(1)])
+    assert told is not None
+    assert len(told) == 2
+    assert [one.event for one in outbox(client, keys, "log").all()] == told[1:]
+
+
+def test_a_new_sink_gets_what_comes_from_then_on(client: Client, keys: LineKeys) -> None:
+    AlertStore(client, keys, KeepSettings(), ["log"]).commit("c1", Saved(0, "one"), [], [alert(0)])
+    told = AlertStore(client, keys, KeepSettings(), ["log", "mqtt"]).commit("c1", Saved(1, "two"), [], [alert(1)])
+    assert [one.event for one in outbox(client, keys, "mqtt").all()] == told
+    assert outbox(client, keys, "log").length() == 2
+
+
+def test_a_step_that_cannot_fill_an_outbox_changes_nothing(client: Client, keys: LineKeys) -> None:
+    client.execute_command("SET", keys.outbox("webhook").waiting, "not a stream")
+    store = AlertStore(client, keys, KeepSettings(), ["log", "webhook"])
+    with pytest.raises(StreamError, match="WRONGTYPE"):
+        store.commit("c1", Saved(0, "one"), [], [alert()])
+    assert store.load() == {}
+    assert client.execute_command("EXISTS", keys.alerts, keys.outbox("log").waiting) == 0
+
+
+def test_what_is_too_much_for_an_outbox_is_a_dead_letter_the_oldest_first(client: Client, keys: LineKeys) -> None:
+    store = AlertStore(client, keys, KeepSettings(), ["log"], most_waiting=3)
+    first = store.commit("c1", Saved(0, "one"), [], [alert(number) for number in range(3)])
+    assert first is not None
+    # Given the oldest on its way to the sink
+    log = outbox(client, keys, "log")
+    assert log.take()
+    head = next(log.all())
+    log.seal(head.event, [head.id])
+    # When two more come
+    more = store.commit("c1", Saved(1, "two"), [], [alert(3), alert(4)])
+    assert more is not None
+    # Then the oldest that are not on their way make room, and that is said
+    assert [one.event for one in log.all()] == [first[0], *more]
+    letters = OutboxLetters(client, keys)
+    assert [(one.reason, one.alert["id"]) for one in letters.letters("log")] == [
+        ("overflow", event) for event in first[1:]
+    ]
+    assert letters.look(["log"])[0].buried == {"overflow": 2}
+
+
+def outbox(client: Client, keys: LineKeys, sink: str) -> Outbox:
+    return Outbox(client, keys, sink, KeepSettings(), "me")

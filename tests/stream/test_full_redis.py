@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from worker.errors import StreamUnavailable
-from worker.stream.alerting import AlertFeed, AlertStore, Saved
+from worker.stream.alarm_states import Saved
+from worker.stream.alerting import AlertStore
 from worker.stream.frozen import FrozenCameras, Shown
+from worker.stream.outbox import Outbox
+from worker.stream.outbox_letters import OutboxLetters
 from worker.types import Alert, AlertKind, AlertState, Severity
 
 from .line_of_frames import Line
@@ -69,19 +72,28 @@ def test_alerts_are_told_also_when_redis_is_full(line: Line, limits: Any, late: 
     frame = line.publish().id
     line.consumer("w1").read(1)
     line.finish(frame)
-    store, feed = AlertStore(line.client, line.keys, line.settings.keep), AlertFeed(line.client, line.keys, "log")
+    store = AlertStore(line.client, line.keys, line.settings.keep, ["log"], most_waiting=1)
+    outbox = Outbox(line.client, line.keys, "log", line.settings.keep, "me")
     if not late:  # it runs already
-        feed.join()
+        assert outbox.take()
         store.pending()
     limits(line, "maxmemory", "1")
     if late:
-        feed.join()
+        assert outbox.take()
         store.pending()
     (result,) = store.read()
     alert = Alert("a1", "c1", AlertKind.ANOMALY, AlertState.RAISED, Severity.WARNING, opened_at=1, at=1)
     assert store.look().waiting == 0
-    assert store.commit("c1", Saved(0, "{}"), [result.id], [alert]) is not None
-    assert [one.alert_id for one in feed.read()] == ["a1"]
+    assert store.commit("c1", Saved(0, "{}"), [result.id], [alert, alert, alert]) is not None
+    # And what is on its way is noted, comes to an end, or is a dead letter
+    (entry,) = outbox.read("0-0")
+    (told,) = outbox.seal(entry.event, [entry.id])
+    assert isinstance(told, Alert)
+    assert outbox.failed(entry.event, "503") >= 0
+    outbox.bury(entry.event, [entry.id], "refused", "422")
+    letters = OutboxLetters(line.client, line.keys)
+    assert [letter.reason for letter in letters.letters("log")] == ["overflow", "overflow", "refused"]
+    assert letters.look(["log"])[0].waiting == 0
 
 
 def test_ids_ahead_of_the_clock_are_brought_back_also_when_redis_is_full(line: Line, limits: Any) -> None:

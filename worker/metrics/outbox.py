@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -14,14 +13,14 @@ from worker.errors import LineError
 
 
 class Outbox(Protocol):
-    """An outbox at one moment; `oldest_at` is unix nanoseconds, 0 where nothing waits."""
+    """An outbox at one moment; `lag_s` is the age of the oldest event that waits, 0 where none does."""
 
     @property
     def sink(self) -> str: ...
     @property
     def waiting(self) -> int: ...
     @property
-    def oldest_at(self) -> int: ...
+    def lag_s(self) -> float: ...
     @property
     def dead(self) -> int: ...
 
@@ -44,7 +43,6 @@ class OutboxCollector(Collector):
         except LineError as error:
             structlog.get_logger().warning("outboxes not read for metrics", error=str(error))
             return
-        now = time.time()
         families = {
             "line_outbox_events": "Alert events that wait for a sink",
             "line_outbox_lag_seconds": "Age of the oldest one that waits; 0 where none does",
@@ -52,8 +50,7 @@ class OutboxCollector(Collector):
         }
         gauges = {name: GaugeMetricFamily(name, text, labels=["line", "sink"]) for name, text in families.items()}
         for outbox in outboxes:
-            lag_s = max(0.0, now - outbox.oldest_at / 1e9) if outbox.oldest_at else 0.0
-            numbers = {"events": outbox.waiting, "lag_seconds": lag_s, "dead_letters": outbox.dead}
+            numbers = {"events": outbox.waiting, "lag_seconds": outbox.lag_s, "dead_letters": outbox.dead}
             for name, number in numbers.items():
                 gauges[f"line_outbox_{name}"].add_metric([self._line, outbox.sink], number)
         yield from gauges.values()

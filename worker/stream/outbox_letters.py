@@ -19,14 +19,15 @@ _BURIED = "buried:"
 
 @dataclass(frozen=True, slots=True)
 class OutboxView:
-    """An outbox at one moment. Times are unix nanoseconds, 0 where there is none.
+    """An outbox at one moment: how many events wait, and the age of the oldest, 0 where none does.
 
-    `dead` are the dead letters that are kept; `buried` counts all that there ever were, by reason.
+    `dead` are the dead letters that are kept; `buried` counts all that there ever were, by reason. `error` is the
+    latest failure, of whichever message, `error_at` its time in unix nanoseconds, 0 where there never was one.
     """
 
     sink: str
     waiting: int
-    oldest_at: int
+    lag_s: float
     dead: int
     buried: dict[str, int]
     error: str
@@ -71,7 +72,7 @@ class OutboxLetters:
 
     def look(self, sinks: Sequence[str]) -> list[OutboxView]:
         """The outboxes of these sinks."""
-        commands: list[tuple[Any, ...]] = []
+        commands: list[tuple[Any, ...]] = [("TIME",)]
         for keys in map(self._keys.outbox, sinks):
             commands += [
                 ("XLEN", keys.waiting),
@@ -79,16 +80,11 @@ class OutboxLetters:
                 ("XLEN", keys.dead),
                 ("HGETALL", keys.state),
             ]
-        if not commands:
-            return []
-        replies = read_at_once(self._client, *commands)
-        with stream_errors():
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-        return [_view(sink, *replies[4 * place : 4 * place + 4]) for place, sink in enumerate(sinks)]
+        (seconds, _), *replies = self._read(commands)
+        looks = [replies[place : place + 4] for place in range(0, len(replies), 4)]
+        return [_view(sink, int(seconds), *look) for sink, look in zip(sinks, looks, strict=True)]
 
-    def list(self, sink: str, *, reason: str | None = None) -> Iterator[OutboxLetter]:
+    def letters(self, sink: str, *, reason: str | None = None) -> Iterator[OutboxLetter]:
         """All letters of a sink, oldest first, a page at a time."""
         start = "-"
         while True:
@@ -120,13 +116,22 @@ class OutboxLetters:
         with stream_errors():
             return bool(self._client.execute_command("XDEL", self._keys.outbox(sink).dead, letter_id) == 1)
 
+    def _read(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        replies = read_at_once(self._client, *commands)
+        with stream_errors():
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        return replies
 
-def _view(sink: str, waiting: int, oldest: list[Any], dead: int, state: list[Any]) -> OutboxView:
+
+def _view(sink: str, now_s: int, waiting: int, oldest: list[Any], dead: int, state: list[Any]) -> OutboxView:
     fields = mapping(state)
+    since_s = entry_time_ns(oldest[0][0].decode()) / 1e9 if oldest else now_s
     return OutboxView(
         sink=sink,
         waiting=waiting,
-        oldest_at=entry_time_ns(oldest[0][0].decode()) if oldest else 0,
+        lag_s=max(0.0, now_s - since_s),
         dead=dead,
         buried={name.removeprefix(_BURIED): int(n) for name, n in fields.items() if name.startswith(_BURIED)},
         error=fields.get("error", b"").decode("utf-8", "replace"),
