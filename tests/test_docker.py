@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "deploy" / "docker"
 PIN = runpy.run_path(str(DOCKER / "pin.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IN_FULL = ("openvino", "onnxruntime", "export", "serve")
+IN_FULL = ("openvino", "onnxruntime", "export", "serve", "mqtt")
 NOT_PINNED = PIN["LEFT_OUT"] | {"paddlepaddle"}
 
 
@@ -53,7 +53,7 @@ def test_an_image_has_what_the_project_asks_for(file: str, wanted: list[str]) ->
             assert requirement.specifier.contains(known[canonicalize_name(requirement.name)], prereleases=True)
 
 
-@pytest.mark.parametrize(("file", "extras"), [("core", ()), ("full", ("fast", "serve"))])
+@pytest.mark.parametrize(("file", "extras"), [("core", ()), ("full", ("fast", "serve", "mqtt"))])
 def test_what_is_needed_by_what_is_needed_is_pinned_too(file: str, extras: tuple[str, ...]) -> None:
     missing = set(PIN["needed"](extras)) - set(pins(file))
     assert not missing, f"python deploy/docker/pin.py {','.join(extras)}"

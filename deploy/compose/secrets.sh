@@ -6,15 +6,15 @@
 set -eu
 umask 077
 
-all=/var/lib/line-worker/secrets
+all=${SECRETS_ROOT:-/var/lib/line-worker/secrets}
 here=$(cd "$(dirname "$0")" && pwd)
 
-# give READER FILE...: copies of the Redis users' passwords; a copy that differs is renewed.
+# give OWNER READER FILE...: copies of what is in one folder in the other; a copy that differs is renewed.
 give() {
-  reader=$1
-  shift
+  owner=$1 reader=$2
+  shift 2
   for name in "$@"; do
-    cmp -s "$all/redis/$name" "$all/$reader/$name" || put "$all/$reader/$name" < "$all/redis/$name"
+    cmp -s "$all/$owner/$name" "$all/$reader/$name" || put "$all/$reader/$name" < "$all/$owner/$name"
   done
 }
 
@@ -33,10 +33,15 @@ make() {
 
 sh "$here/../redis/make-secrets.sh" "$all/redis"
 chmod 0440 "$all"/redis/redis_*_password
-give worker redis_worker_password
-give alerts redis_alerts_password
-give gateway redis_gateway_password
-give cameras redis_camera_password redis_camera-evict_password
-give operator redis_operator_password redis_viewer_password
+give redis worker redis_worker_password
+give redis alerts redis_alerts_password
+give redis gateway redis_gateway_password
+give redis cameras redis_camera_password redis_camera-evict_password
+give redis operator redis_operator_password redis_viewer_password
 make alerts/webhook_secret  # signs what is sent
 make grafana/grafana_admin_password
+if [ -w "$all/mqtt" ]; then # with mqtt.yml
+  make mqtt/mqtt_line-worker_password
+  make mqtt/mqtt_subscriber_password
+  give mqtt alerts mqtt_line-worker_password
+fi
