@@ -92,16 +92,19 @@ def update_alert(
         return opened, []
     opened = opened.model_copy(update={"told_count": count, "told_at": at, "message": message})
     shelved = is_shelved(shelves, opened.camera, opened.kind)
-    if not opened.told and not shelved:  # its shelf has just ended
-        return _tell(opened, at, message, result)
     return opened, [_event(opened, AlertState.UPDATED, at, message, result, shelved=shelved)]
 
 
 def tell_alert(opened: OpenAlert, at: int, shelves: Shelves) -> tuple[OpenAlert, list[Alert]]:
-    """Tell of an alert that was raised on a shelf, where it is on none any more and nobody has it in hand."""
+    """Tell of an alert that was raised on a shelf, where it is on none any more and nobody has it in hand.
+
+    To a sink, which never heard of it, it is raised now.
+    """
     if opened.told or opened.acknowledged_by or is_shelved(shelves, opened.camera, opened.kind):
         return opened, []
-    return _tell(opened, at, f"was shelved and is still open: {opened.message}")
+    message = f"was shelved and is still open: {opened.message}"
+    opened = opened.model_copy(update={"told": True, "told_count": opened.count, "told_at": max(at, opened.told_at)})
+    return opened, [_event(opened, AlertState.RAISED, at, message)]
 
 
 def acknowledge_alert(opened: OpenAlert, at: int, by: str, note: str) -> tuple[OpenAlert, list[Alert]]:
@@ -116,12 +119,6 @@ def acknowledge_alert(opened: OpenAlert, at: int, by: str, note: str) -> tuple[O
 def clear_alert(opened: OpenAlert, at: int, message: str, result: Result | None = None) -> list[Alert]:
     """The event that ends the alert; also on a shelf it goes to whoever was told of the alert."""
     return [_event(opened, AlertState.CLEARED, at, message, result)]
-
-
-def _tell(opened: OpenAlert, at: int, message: str, result: Result | None = None) -> tuple[OpenAlert, list[Alert]]:
-    """To a sink, which never heard of it, it is raised now."""
-    opened = opened.model_copy(update={"told": True, "told_count": opened.count, "told_at": max(at, opened.told_at)})
-    return opened, [_event(opened, AlertState.RAISED, at, message, result)]
 
 
 def _event(
