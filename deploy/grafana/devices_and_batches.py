@@ -134,10 +134,11 @@ def _health(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             curves(
-                "Memory",
-                "Memory in use of each worker, and of the other processes.",
+                "Memory and evidence",
+                "Memory in use of each worker and of the other processes; disk that evidence takes.",
                 (f"{WORKER} (line_worker_resident_bytes{{{LINE}}})", "{{worker}}"),
                 (f"sum by (line, job) (process_resident_memory_bytes{{{LINE}}})", "{{line}} {{job}}"),
+                (f"max by (line, instance) (line_evidence_bytes{{{LINE}}})", "{{line}} evidence (disk)"),
                 unit="bytes",
                 width=8,
             )

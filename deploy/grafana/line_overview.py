@@ -18,7 +18,7 @@ BACKLOG = f"max by (line) (line_backlog_frames{{{LINE}}})"
 def dashboard() -> Dashboard:
     """All of it."""
     empty = board("line-overview", "Line overview", "Throughput, latency, the queue, the books and alerts of a line.")
-    return _alerts(_queue(_latency(_throughput(_now(empty)))))
+    return _deliveries(_alerts(_queue(_latency(_throughput(_now(empty))))))
 
 
 def _now(board: Dashboard) -> Dashboard:
@@ -250,16 +250,51 @@ def _alerts(board: Dashboard) -> Dashboard:
                 width=8,
             )
         )
+    )
+
+
+def _deliveries(board: Dashboard) -> Dashboard:
+    handed = f"sum by (sink, outcome) (increase(line_alert_deliveries_total{{{LINE}}}{RATE}))"
+    kept = f"sum by (verdict) (rate(line_evidence_written_total{{{LINE}}}{RATE}))"
+    lost = f"sum by (reason) (rate(line_evidence_dropped_total{{{LINE}}}{RATE}))"
+    return (
+        board.with_row(Row("Deliveries and evidence"))
         .with_panel(
             curves(
                 "Deliveries",
                 "Alert events handed to each sink, by outcome; what failed is tried again.",
-                (
-                    f"sum by (sink, outcome) (increase(line_alert_deliveries_total{{{LINE}}}{RATE}))",
-                    "{{sink}} {{outcome}}",
-                ),
+                (handed, "{{sink}} {{outcome}}"),
                 unit="none",
-                width=8,
+                width=6,
+            )
+        )
+        .with_panel(
+            curves(
+                "Outbox: time",
+                "How long the oldest alert event has waited for each sink. What a sink does not take is kept for it.",
+                (f"max by (line, sink) (line_outbox_lag_seconds{{{LINE}}})", "{{line}} {{sink}}"),
+                unit="s",
+                width=6,
+            )
+        )
+        .with_panel(
+            curves(
+                "Outbox: events",
+                "Alert events that wait for each sink, and those that reached nobody by it and are kept aside.",
+                (f"max by (line, sink) (line_outbox_events{{{LINE}}})", "{{line}} {{sink}} waiting"),
+                (f"max by (line, sink) (line_outbox_dead_letters{{{LINE}}})", "{{line}} {{sink}} dead"),
+                unit="none",
+                width=6,
+            )
+        )
+        .with_panel(
+            curves(
+                "Evidence",
+                "Pictures that were kept, by verdict, and that should have been and were not, by reason.",
+                (kept, "{{verdict}} kept"),
+                (lost, "lost: {{reason}}"),
+                unit="suffix: pictures/s",
+                width=6,
             )
         )
     )

@@ -165,6 +165,7 @@ class AlertLoop:
                 yield camera, kind.value, rule is not None and rule.opened is not None
             yield camera, AlertKind.CAMERA_SILENT.value, state.silent is not None
         yield "", AlertKind.BACKLOG.value, self._states.line.backlog is not None
+        yield "", AlertKind.EVIDENCE.value, self._states.line.evidence is not None
         yield "", AlertKind.WORKER_DOWN.value, False
         yield from (("", AlertKind.WORKER_DOWN.value, True) for _ in self._states.line.workers)
 
