@@ -44,6 +44,7 @@ def sink(
 ) -> Iterator[Mqtt]:
     settings = {"url": broker.url, "password_file": broker.password_file} | more
     mqtt = Mqtt(MqttSettings.model_validate(settings), "test", standing)
+    mqtt.open()
     yield mqtt
     mqtt.close()
 
@@ -96,13 +97,15 @@ def test_a_kept_state_of_a_camera_that_is_not_known_any_more_is_taken_back(broke
             line.wait_until(lambda: subscriber.now[f"{BASE}/camera/gone/state"]["severity"] is None)
 
 
-def test_whoever_ends_says_so_and_for_whoever_dies_the_broker_does(broker: Mosquitto, tmp_path: Path) -> None:
+def test_whoever_ends_says_so_and_for_whoever_dies_the_broker_does(
+    broker: Mosquitto, tmp_path: Path, redis_url: str
+) -> None:
     with Subscriber(broker.port) as subscriber:
 
         def says(status: str) -> None:
             line.wait_until(lambda: subscriber.now.get(f"{BASE}/status") == status)
 
-        with process(tmp_path, broker, redis_url="redis://127.0.0.1:1/0") as running:
+        with process(tmp_path, broker, redis_url) as running:
             says("online")
             assert running.stop("alerts") == 0
             says("offline")
@@ -110,9 +113,26 @@ def test_whoever_ends_says_so_and_for_whoever_dies_the_broker_does(broker: Mosqu
             says("online")
             os.kill(running.pid("alerts"), signal.SIGKILL)
             says("offline")
-            # One that comes back before the broker has noticed takes the place of the dead one
             running.start("alerts", "alerts")
             says("online")
+
+
+def test_of_two_processes_one_is_connected_and_the_other_follows_it(
+    client: Client, redis_url: str, tmp_path: Path, broker: Mosquitto
+) -> None:
+    with Subscriber(broker.port) as subscriber, process(tmp_path, broker, redis_url) as running:
+
+        def said() -> list[str]:
+            return [text for topic, text in subscriber.history if topic == f"{BASE}/status"]
+
+        line.wait_until(lambda: said() == ["online"])
+        running.start("second", "alerts")
+        line.publish(client, [(1, NG)])
+        line.wait_until(lambda: len(subscriber.events) == 1)
+        running.stop("alerts")
+        line.wait_until(lambda: said() == ["online", "offline", "online"])
+        line.publish(client, [(2, OK)])
+        line.wait_until(lambda: len(subscriber.events) == 2)
 
 
 def test_a_wrong_password_is_told_without_it_and_a_right_one_needs_no_restart(broker: Mosquitto) -> None:

@@ -65,15 +65,16 @@ class Delivery(threading.Thread):
                 self._serve(outage)
             except LeaseLost as error:
                 self._log.info("standing by", reason=str(error))
+                self._sink.close()
             except StreamUnavailable as error:
                 outage.wait(error, self._stopping)
             except Exception as error:  # whatever it is: without this thread the sink gets nothing more
                 unforeseen = not isinstance(error, LineError)
                 self._log.warning("alerts cannot be read, trying again", error=str(error), exc_info=unforeseen)
                 self._stopping.wait(_REDIS_PAUSE_S)
+        self._sink.close()  # before another one may open it
         with suppress(LineError):
             self._outbox.release()
-        self._sink.close()
 
     def _serve(self, outage: Outage) -> None:
         """Deliver while this process has the lease, which is asked for at each try of a message."""
@@ -81,6 +82,7 @@ class Delivery(threading.Thread):
             outage.over()
             self._stopping.wait(_STAND_BY_S)
             return
+        self._sink.open()
         self._note_delivered()
         self._load()
         while not self._stopping.is_set():

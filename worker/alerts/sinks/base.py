@@ -17,6 +17,10 @@ class Sink(Protocol):
 
     limited: bool
 
+    def open(self) -> None:
+        """From here on this process delivers to the other side, until `close`; once more changes nothing."""
+        ...
+
     def deliver(self, alerts: Sequence[Alert], key: str) -> None:
         """Deliver events as one message, and return when the other side has taken it.
 
@@ -32,5 +36,5 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections; the sink is not used any more."""
+        """This process delivers no more: let go of connections; `open` may follow, and need not have come before."""
         ...

@@ -48,6 +48,9 @@ class Email:
         make_context("alerts.email", settings.ca_file)  # what is wrong from the start is said at the start
         self._password()
 
+    def open(self) -> None:
+        """Each mail has a connection of its own."""
+
     def close(self) -> None:
         """Nothing is open."""
 

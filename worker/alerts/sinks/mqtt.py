@@ -86,8 +86,14 @@ class Mqtt:
         self._connected = threading.Event()
         self._look_now = threading.Event()
         self._stopping = threading.Event()
-        self._keeper = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
-        self._keeper.start()
+        self._keeper: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Connect, and keep connected; two processes must not, as both would say whether the line is online."""
+        if self._keeper is None:
+            self._stopping.clear()
+            self._keeper = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
+            self._keeper.start()
 
     def deliver(self, alerts: Sequence[Alert], key: str) -> None:  # noqa: ARG002 - each event has its `id`
         """Publish the events, and return when the broker has acknowledged them.
@@ -109,7 +115,9 @@ class Mqtt:
         """Say that we are offline, and take leave."""
         self._stopping.set()
         self._look_now.set()
-        self._keeper.join(3 * self._settings.timeout_s)
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
 
     def _keep_connected(self) -> None:
         pause_s = _FIRST_PAUSE_S

@@ -44,14 +44,13 @@ class Webhook:
             raise SettingsError(f"alerts.webhook.url: {error}") from None
         self._settings = settings
         self._headers()  # what is wrong with a secret from the start is said at the start
-        # An event loop, since only there one time-out bounds all that a POST may take, answers that trickle included.
-        self._loop = asyncio.Runner()
-        self._client = httpx.AsyncClient(timeout=None, verify=make_context("alerts.webhook", settings.ca_file))  # noqa: S113
+        self._context = make_context("alerts.webhook", settings.ca_file)
+
+    def open(self) -> None:
+        """Each POST has a connection of its own."""
 
     def close(self) -> None:
-        """Close the connections."""
-        self._loop.run(self._client.aclose())
-        self._loop.close()
+        """Nothing is open."""
 
     def deliver(self, alerts: Sequence[Alert], key: str) -> None:
         """POST the events.
@@ -63,7 +62,8 @@ class Webhook:
         """
         what = payload(alerts[0]) if len(alerts) == 1 else {"alerts": [payload(alert) for alert in alerts]}
         try:
-            status, said = self._loop.run(self._post(json.dumps(what).encode(), key, len(alerts)))
+            # By an event loop, as only there one time-out bounds all that a POST may take, however it trickles.
+            status, said = asyncio.run(self._post(json.dumps(what).encode(), key, len(alerts)))
         except TimeoutError:
             raise UnreachableError(f"{self._url.host} does not answer within {self._settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
@@ -84,7 +84,8 @@ class Webhook:
         try:
             async with (
                 asyncio.timeout(self._settings.timeout_s),
-                self._client.stream("POST", self._url, content=body, headers=headers) as response,
+                httpx.AsyncClient(timeout=None, verify=self._context) as client,  # noqa: S113
+                client.stream("POST", self._url, content=body, headers=headers) as response,
             ):
                 status = response.status_code
                 async for chunk in response.aiter_raw():  # not unpacked: a small answer may be a large one packed
