@@ -22,11 +22,11 @@ from .kept import Record, record, texts
 class Kept:
     """A recorder with a registry of its own."""
 
-    def __init__(self, folder: Path, **evidence: object) -> None:
+    def __init__(self, folder: Path, *, is_loaded: Callable[[], bool] = bool, **evidence: object) -> None:
         flags = {f"evidence__{name}": value for name, value in ({"min_free_bytes": 0} | evidence).items()}
         self.registry = CollectorRegistry()
         settings = settings_for("redis://127.0.0.1:1/0", **flags)
-        self.recorder = Recorder(settings, folder, EvidenceMetrics("w1", self.registry))
+        self.recorder = Recorder(settings, folder, EvidenceMetrics("w1", self.registry), is_loaded)
 
     def keep(self, *records: Record) -> None:
         for one in records:
@@ -113,3 +113,19 @@ def test_a_frame_that_cannot_be_made_evidence_of_harms_no_other(tmp_path: Path) 
     one.finish()
     assert one.count("dropped", reason="failed") == 1
     assert [text["seq"] for text in texts(tmp_path)] == [2]
+
+
+def test_under_load_it_rests_between_two_records_but_not_when_it_has_to_finish(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def is_loaded() -> bool:
+        asked.append(True)
+        return True
+
+    one = Kept(tmp_path, is_loaded=is_loaded)
+    one.recorder.start()
+    one.keep(*[record(number) for number in range(40)])
+    wait_until(lambda: one.count("written", verdict="NG"))
+    one.finish()
+    assert asked
+    assert len(texts(tmp_path)) == one.count("written", verdict="NG") == 40

@@ -23,7 +23,7 @@ _FILE = re.compile(
 )
 _PART = re.compile(rf"\.{_FILE.pattern}\.part")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_CAMERA = re.compile(r"(?:%2E)?[A-Za-z0-9_.-]{1,64}")
+_CAMERA = re.compile(r"(?:%2E|[A-Za-z0-9_-])[A-Za-z0-9_.-]{0,63}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER_MODE, _FILE_MODE = 0o750, 0o640
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,19 +25,27 @@ RETRY_S = 5.0
 _LOOK_EVERY_S = 30.0  # so that a folder that is gone is known before the next frame needs it
 _LEAST = 4096  # bytes, to see whether anything can be written
 _IDLE_S = 0.5
+_TICK_S = 0.05
 _STUCK_S = 30.0  # of one write: a network's disk that answers no more
-_NICENESS = 5  # the inspection comes first; not more, since this thread too holds the interpreter for moments
+# Of one core's time, while frames wait for the inspection. A low priority would not do: what this thread then did
+# slowly while it holds the interpreter, the whole worker would wait for.
+_SHARE_UNDER_LOAD = 0.1
+_LONGEST_REST_S = 0.5
 
 
 class Recorder:
     """Takes committed results from one thread and never makes it wait."""
 
-    def __init__(self, settings: Settings, folder: Path, metrics: EvidenceMetrics) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, metrics: EvidenceMetrics, is_loaded: Callable[[], bool]
+    ) -> None:
+        """`is_loaded`: whether the inspection has more to do than it can, so that it gets nearly all of the time."""
         evidence = settings.evidence
         self._ok_share = evidence.ok_share
         self._queue = RecordQueue(evidence.queue_frames, evidence.queue_bytes)
         self._writer = Writer(evidence, folder, settings.line, settings.limits)
         self._metrics = metrics
+        self._is_loaded = is_loaded
         self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
         self._closed = threading.Event()
         self._abandoned = threading.Event()
@@ -87,16 +94,24 @@ class Recorder:
             self._metrics.count_dropped("stopped")
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # of this thread alone, on Linux
         while not self._abandoned.is_set():
             self._busy_since = time.monotonic()
             self._look()
             self._busy_since = 0.0
             record = self._queue.get(0 if self._closed.is_set() else _IDLE_S)
-            self._busy_since = time.monotonic()
+            self._busy_since, cpu_s = time.monotonic(), time.thread_time()
             if record:
                 self._record(record)
+                self._busy_since = 0.0
+                self._rest(time.thread_time() - cpu_s)
             elif self._closed.is_set():
+                return
+
+    def _rest(self, cpu_s: float) -> None:
+        """Leave the cores to the inspection after so much work, where it needs them."""
+        rest_until = time.monotonic() + min(cpu_s * (1 / _SHARE_UNDER_LOAD - 1), _LONGEST_REST_S)
+        while (left_s := rest_until - time.monotonic()) > 0 and self._is_loaded():
+            if self._closed.wait(min(left_s, _TICK_S)):
                 return
 
     def _look(self) -> None:

@@ -28,11 +28,12 @@ _MARGIN_S = 2.0  # of the time to drain, for what comes after the evidence
 class EvidenceKeeper:
     """A recorder, and a thread that reports its trouble: not the recorder's own, which a disk may hold fast."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str) -> None:
+    def __init__(self, settings: Settings, folder: Path, name: str, is_loaded: Callable[[], bool]) -> None:
+        """`is_loaded`: whether frames wait for the inspection."""
         self._name = name
         self._drain_timeout_s = settings.work.drain_timeout_s
         self._metrics = EvidenceMetrics(name)
-        self._recorder = Recorder(settings, folder, self._metrics)
+        self._recorder = Recorder(settings, folder, self._metrics, is_loaded)
         self._board = EvidenceBoard(connect(settings), LineKeys(settings.line))
         self._is_reported = True  # perhaps, by a worker of this name that was killed
         self._report_at = 0.0

@@ -116,6 +116,11 @@ class InHand:
         with self._changed:
             return list(self._ids)
 
+    @property
+    def is_well_filled(self) -> bool:
+        """Whether it has been filled by half or more: frames wait here, and perhaps at Redis too."""
+        return 2 * len(self._ids) >= self._capacity
+
     def wait_for_room(self, timeout_s: float = _PATIENCE_S) -> int:
         """How many more may be taken; waits a while for the first place."""
         with self._changed:

@@ -78,10 +78,10 @@ class Worker:
         self._running: Running | None = None
         self._busy_until = 0.0
         self._in_hand = InHand(settings.batch.max_batch * _BATCHES_IN_HAND)
+        folder, in_hand = settings.evidence.folder, self._in_hand
+        self._evidence = EvidenceKeeper(settings, folder, name, lambda: in_hand.is_well_filled) if folder else None
         self._prepared: HandOver[Prepared] = HandOver(settings.batch.max_batch * _BATCHES_IN_HAND)
         self._ended: HandOver[list[Ending]] = HandOver(_BATCHES_IN_HAND)
-        folder = settings.evidence.folder
-        self._evidence = EvidenceKeeper(settings, folder, name) if folder else None
         # A connection each: the reader's blocks at the server while the publisher commits.
         reading = connect(settings)
         self._consumer = FrameConsumer(reading, keys, name, settings.work.claim_idle_ms, settings.work.forget_worker_s)
