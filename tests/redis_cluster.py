@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from ports import free_ports
@@ -128,7 +128,7 @@ class ReplicatedCluster(Cluster):
 
     def __init__(self, node_timeout_ms: int = 1_000, *options: str) -> None:
         super().__init__("line1", node_timeout_ms, 6, *options)
-        self.lines = _one_a_shard()
+        self.lines = [names_on(share, 1)[0] for share in range(3)]
 
     def start(self) -> None:
         """Start the nodes, deal the slots, and give each primary its replica."""
@@ -177,11 +177,6 @@ def share_of(slot: int) -> int:
     return slot // (SLOTS // 3 + 1)
 
 
-def _one_a_shard() -> list[str]:
-    """The first names of the form lineN whose slots lie on the first, second and third primary."""
-    found: dict[int, str] = {}
-    for number in count(1):
-        found.setdefault(share_of(slot_of(f"line{number}")), f"line{number}")
-        if len(found) == 3:
-            break
-    return [found[share] for share in sorted(found)]
+def names_on(share: int, how_many: int) -> list[str]:
+    """The first names of the form lineN whose slots are dealt to this one of the three primaries."""
+    return list(islice((name for name in map("line{}".format, count(1)) if share_of(slot_of(name)) == share), how_many))

@@ -37,12 +37,12 @@ class ShardLine(RunningLine):
         super().__init__(cluster.url, folder, **(defaults | settings))
         self.name = name
 
-    def start_all(self, frames: int, fps: float, **settings: object) -> None:
-        """Start everything; two cameras of so many frames each, at so many a second."""
+    def start_all(self, frames: int, fps: float, picture: str = "size=64", *more: str, **settings: object) -> None:
+        """Start everything; two cameras of so many frames each, at so many a second. `settings` are for the workers."""
         self.start("run", "run", **settings)
         self.start("alerts", "alerts")
-        sources = [f"{camera}=test://?seed={seed}&size=64&count={frames}" for seed, camera in enumerate("ab")]
-        self.start("produce", "produce", *sources, "--fps", str(fps))
+        sources = [f"{camera}=test://?seed={seed}&{picture}&count={frames}" for seed, camera in enumerate("ab")]
+        self.start("produce", "produce", *sources, "--fps", str(fps), *more)
 
     def wait_for_worker(self) -> None:
         """Wait until its worker is ready."""
