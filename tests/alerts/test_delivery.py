@@ -77,7 +77,7 @@ def test_a_stop_does_not_wait_for_a_sink_that_is_away(client: Client, settings: 
     sink = Calling(away)
     with Delivering(sink, settings) as delivering:
         line.wait_until(lambda: delivering.count("failed") >= 3)  # the pause before the next try grows to 30 s
-    assert sink.closed
+    assert not sink.is_open
     assert not client.execute_command("EXISTS", line.KEYS.outbox("test").lease)
 
 

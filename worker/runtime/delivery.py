@@ -65,16 +65,22 @@ class Delivery(threading.Thread):
                 self._serve(outage)
             except LeaseLost as error:
                 self._log.info("standing by", reason=str(error))
-                self._sink.close()
+                self._close()
             except StreamUnavailable as error:
                 outage.wait(error, self._stopping)
             except Exception as error:  # whatever it is: without this thread the sink gets nothing more
                 unforeseen = not isinstance(error, LineError)
                 self._log.warning("alerts cannot be read, trying again", error=str(error), exc_info=unforeseen)
                 self._stopping.wait(_REDIS_PAUSE_S)
-        self._sink.close()  # before another one may open it
+        self._close()  # before another one may open it
         with suppress(LineError):
             self._outbox.release()
+
+    def _close(self) -> None:
+        try:
+            self._sink.close()
+        except Exception as error:  # a sink may raise anything
+            self._log.warning("the sink did not close", error=str(error), exc_info=True)
 
     def _serve(self, outage: Outage) -> None:
         """Deliver while this process has the lease, which is asked for at each try of a message."""
@@ -113,7 +119,12 @@ class Delivery(threading.Thread):
             self._tally()
 
     def _tally(self) -> None:
-        """What others took off the outbox is noticed message by message; much of it, or what never was seen, here."""
+        """What others took off the outbox is noticed message by message; much of it, or what never was seen, here.
+
+        So is the loss of the lease where nothing is to be delivered.
+        """
+        if not self._outbox.renew():
+            raise LeaseLost(f"the lease of {self._outbox.sink} has run out")
         waiting, known = self._outbox.length(), len(self._dispatch)
         if abs(waiting - known) * 10 > max(waiting, known):
             self._load()
