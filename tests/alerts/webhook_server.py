@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class Receiver:
-    """Keeps what it is sent; `answers` are given first, one a request, then 200. All say what was asked for."""
+class Server(ThreadingHTTPServer):
+    """One that does not mind who hangs up, or does not trust its certificate."""
 
-    def __init__(self, port: int = 0, answers: tuple[int, ...] = (), delay_s: float = 0) -> None:
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Receiver:
+    """Keeps what it is sent; `answers` are given first, one a request, then 200. All say what was asked for.
+
+    `requests` are the headers, with lower-case names, and the bodies of all; `tls` makes it an https server.
+    """
+
+    def __init__(
+        self, port: int = 0, answers: tuple[int, ...] = (), delay_s: float = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.got: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.refused = 0
         answering = list(answers)
         receiver = self
@@ -21,6 +37,8 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.requests.append((headers, body))
                 time.sleep(delay_s)
                 status = answering.pop(0) if answering else 200
                 if status == 200:
@@ -36,11 +54,13 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/hook?secret=abc"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/hook?secret=abc"
 
     def __enter__(self) -> Receiver:
         return self
