@@ -6,10 +6,10 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import line
 import pytest
+from alert_loops import Clock, Killed, MortalStore, QuickStore, SetClockStore, loop_of, settings_at, store_of
 from alert_results import INVALID, LATE, NG, OK
 from prometheus_client import CollectorRegistry
 
@@ -17,20 +17,14 @@ from worker.errors import StreamError, StreamUnavailable
 from worker.metrics import AlertMetrics
 from worker.runtime.alert_loop import AlertLoop
 from worker.runtime.alerting import run_alerts
-from worker.settings import Settings, load
-from worker.stream.alerting import AlertStore, Saved
+from worker.settings import Settings
+from worker.stream.alarm_states import Saved
 from worker.stream.connection import Client, connect
 from worker.stream.embedded import EmbeddedRedis
 from worker.stream.keys import GROUP_INSPECT
-from worker.types import AlertKind, AlertState, Result, Verdict
+from worker.types import AlertKind, AlertState, Verdict
 
 RAISED, UPDATED, CLEARED = AlertState.RAISED, AlertState.UPDATED, AlertState.CLEARED
-
-
-def settings_at(url: str, **flags: Any) -> Settings:
-    dotted = {f"alerts.{name.replace('__', '.')}": value for name, value in flags.items()}
-    base = {"line": "test", "redis.url": url, "alerts.update_every_s": 0, "metrics.alerts_port": 0}
-    return load(base | dotted)[0]
 
 
 @pytest.fixture
@@ -43,26 +37,6 @@ def client(redis_url: str) -> Iterator[Client]:
     client = connect(settings_at(redis_url))
     yield client
     client.close()
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def loop_of(store: AlertStore, settings: Settings, clock: Clock | None = None) -> AlertLoop:
-    loop = AlertLoop(store, settings, AlertMetrics(CollectorRegistry()), clock=clock or Clock())
-    loop.begin()
-    return loop
-
-
-def store_of(client: Client, settings: Settings) -> AlertStore:
-    return QuickStore(client, line.KEYS, settings.keep)
 
 
 def shift(seed: int, length: int = 120) -> list[tuple[int, Verdict]]:
@@ -108,44 +82,6 @@ def test_what_is_open_is_on_the_metrics_and_what_is_not_is_zero(client: Client, 
     line.publish(client, [(seq, OK) for seq in range(3, 8)])
     settle(loop, clock, client)
     assert opened("anomaly") == 0
-
-
-class QuickStore(AlertStore):
-    """Does not wait for results: in these tests time stands still until the test moves it."""
-
-    def read(self, count: int = 100, block_ms: int = 1) -> list[Result]:
-        return super().read(count, 1)
-
-
-class SetClockStore(QuickStore):
-    """Its server's clock has been set by so many seconds since the results were given."""
-
-    by_s = 0
-
-    def now(self) -> int:
-        return super().now() + self.by_s * 1_000_000_000
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class MortalStore(QuickStore):
-    """Dies at its n-th commit, before or after Redis has done it."""
-
-    def __init__(self, *args: Any, lives: int, after: bool) -> None:
-        super().__init__(*args)
-        self._lives = lives
-        self._after = after
-
-    def commit(self, *args: Any, **kwargs: Any) -> list[str] | None:
-        self._lives -= 1
-        if self._lives == 0 and not self._after:
-            raise Killed
-        told = super().commit(*args, **kwargs)
-        if self._lives == 0:
-            raise Killed
-        return told
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -361,7 +297,7 @@ def test_the_backlog_and_a_dead_worker_are_told(client: Client, redis_url: str) 
     client.execute_command("XREADGROUP", "GROUP", GROUP_INSPECT, "host:cpu:0", "STREAMS", line.KEYS.frames, ">")
     clock = Clock()
     loop = loop_of(store_of(client, settings), settings, clock)
-    loop.step()
+    time.sleep(0.1)  # it has been away for so long
     loop.step()
     assert [(event.kind, event.state) for event in line.alerts(client)] == [
         (AlertKind.BACKLOG, RAISED),
