@@ -82,9 +82,12 @@ class ShardLine(RunningLine):
         return Counter((camera, seq) for camera, seq, _ in frames)
 
     def longest_stall_s(self) -> float:
-        """The longest time without a verdict, by the times of their entries."""
-        times = [int(one.id.partition("-")[0]) / 1e3 for one in self.results()]
-        return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+        """The longest time that a camera was without a verdict, by the times of their entries."""
+        longest = 0.0
+        for camera in "ab":
+            times = [int(one.id.partition("-")[0]) / 1e3 for one in self.results() if one.camera == camera]
+            longest = max([longest, *(after - before for before, after in itertools.pairwise(times))])
+        return longest
 
 
 class Requester(threading.Thread):

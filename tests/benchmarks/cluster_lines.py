@@ -7,7 +7,7 @@ these are). Then three whole lines of real processes, each on a shard of its own
 costs nothing, an alert process and, on the first line, the HTTP service. That line's primary is killed with SIGKILL,
 its replica takes over, and the killed one comes back as a replica `--back-after` seconds later. Told is, for each case:
 
-- `stall`: the longest time without a verdict on the struck line, and on the worse of the others.
+- `stall`: the longest time that a camera was without a verdict, on the struck line, and on the worse of the others.
 - `lost`: frames of which the cameras were told that they are on the line, and that no verdict was given on: the new
   primary never had them, and its ledger neither, so that `difference` is 0 all the same. `doubled`: pictures with two.
 - `HTTP`: the longest time without a verdict by HTTP, and the statuses that were answered.
@@ -106,15 +106,28 @@ def throughput(options: argparse.Namespace) -> list[dict[str, Any]]:
         for shards, names in (("one shard", names_on(0, 3)), ("three shards", cluster.lines)):
             for count in (1, 2, 3):
                 lines = [Line(name, cluster.url, cluster.primary_of(name).client, *ON_SHARD) for name in names[:count]]
-                rows += measure(options, shards, lines)
+                parts = measure(options, shards, lines)
+                rows.append(together(f"{shards}: {count} lines", parts, shared=names is not cluster.lines))
+    print()
+    for row in rows:
+        print(
+            f"{row['what']:>22} {row['fps']:>7.0f} frames/s {row['server_us']:>6.0f} µs of each frame's shard",
+            flush=True,
+        )
     return rows
+
+
+def together(what: str, parts: list[dict[str, Any]], shared: bool) -> dict[str, Any]:
+    """What several lines carry. The CPU of a server that they share stands in the row of each."""
+    frames_s = sum(part["fps"] for part in parts)
+    cores = parts[0]["server_cores"] if shared else sum(part["server_cores"] for part in parts)
+    return {"what": what, "fps": frames_s, "server_us": cores / frames_s * 1e6, "lines": parts}
 
 
 def failovers(options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each failover of each case."""
-    print(
-        f"\n{'':47} {'stall s':>8} {'others':>7} {'frames':>7} {'lost':>5} {'doubled':>8} {'difference':>11}  HTTP: s, statuses"
-    )
+    columns = f"{'stall s':>8} {'others':>7} {'frames':>7} {'lost':>5} {'doubled':>8} {'difference':>11}"
+    print(f"\n{'':47} {columns}  HTTP: s, statuses")
     rows = []
     for case in CASES * options.times:
         with ExitStack() as stack:

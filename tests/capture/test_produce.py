@@ -57,6 +57,19 @@ def test_a_redis_that_is_away_costs_no_frame_and_is_told_once(context: Context, 
     assert log.events() == ["redis is away, trying until it is back", "redis is back"]
 
 
+def test_a_redis_that_was_away_for_long_is_met_within_moments_of_its_return(
+    context: Context, recorder: Recorder
+) -> None:
+    pauses: list[float] = []
+    stop = context.stop
+    stop.wait = lambda timeout=None: pauses.append(timeout) or False  # type: ignore[method-assign]
+    recorder.failures = [away() for _ in range(100)]
+    produce(parts(context), recorder, ProduceOptions("c1"), context)
+    assert len(recorder.frames) == 3
+    assert len(pauses) == 100
+    assert 1 < max(pauses) < 2.5
+
+
 def test_stopped_while_redis_is_away_the_frame_in_hand_is_counted(
     context: Context, recorder: Recorder, log: Log
 ) -> None:

@@ -42,6 +42,10 @@ class Publish(Protocol):
         ...
 
 
+# As patient as a worker: parts pass by uninspected for as long as a camera pauses though Redis is back.
+_TO_REDIS = Backoff(first_s=0.1, longest_s=2.0)
+
+
 @dataclass(frozen=True, slots=True)
 class ProduceOptions:
     """How pictures become frames.
@@ -60,7 +64,7 @@ class ProduceOptions:
     part_id_from: Literal["source", "name"] = "source"
     passes_misfits: bool = False
     encode: EncodeOptions = field(default_factory=EncodeOptions)
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = _TO_REDIS
 
     def __post_init__(self) -> None:
         if not 0 <= self.fps <= 1000:
