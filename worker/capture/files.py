@@ -30,7 +30,11 @@ IMAGE_SUFFIXES: dict[str, Encoding | None] = {
 
 def is_image(path: Path) -> bool:
     """Whether the file has an image's suffix. Hidden files are none: copying tools leave such litter."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return _names_image(path.name)
+
+
+def _names_image(name: str) -> bool:
+    return name[:1] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (of very many names)
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[str | int, ...], str], ...]:
@@ -44,8 +48,9 @@ def _split_numbers(name: str) -> tuple[tuple[str | int, ...], str]:
     return tuple(int(piece) if place % 2 else piece for place, piece in enumerate(pieces)), name
 
 
-def image_paths(folder: Path) -> Iterator[Path]:
-    """The images in a folder and below it, in no order; not in hidden folders or links to folders.
+def image_paths(folder: Path) -> Iterator[str]:
+    """The images in a folder and below it, in no order; not in hidden folders or links to folders. There may be very
+    many: making a `Path` of each would take longest.
 
     Raises:
         SourceError: a folder is not there or may not be read.
@@ -56,7 +61,7 @@ def image_paths(folder: Path) -> Iterator[Path]:
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for name in names if is_image(path := Path(place, name)))
+        yield from (os.path.join(place, name) for name in names if _names_image(name))  # noqa: PTH118 (as said above)
 
 
 def list_folder(folder: Path) -> list[Path]:
@@ -65,7 +70,7 @@ def list_folder(folder: Path) -> list[Path]:
     Raises:
         SourceError: there are none, or a folder may not be read.
     """
-    return _in_order(list(image_paths(folder)), f"folder {folder}")
+    return _in_order([*map(Path, image_paths(folder))], f"folder {folder}")
 
 
 def list_glob(pattern: str) -> list[Path]:

@@ -40,8 +40,8 @@ class WatchedFolder:
     def __init__(self, folder: Path, published: Published, waits: bool, context: Context) -> None:
         self._folder, self._published, self._waits, self._context = folder, published, waits, context
         self._outage = Outage("folder", "outages", context)
-        self._sightings: dict[Path, _Sighting] = {}
-        self._passed_over: dict[Path, Stamp] = {}
+        self._sightings: dict[str, _Sighting] = {}
+        self._passed_over: dict[str, Stamp] = {}
         self._begun = False
 
     def __iter__(self) -> Iterator[Picture]:
@@ -51,11 +51,11 @@ class WatchedFolder:
             for path, stamp in self._whole():
                 if context.stop.is_set():
                     return
-                picture = read_picture(path, context)
+                picture = read_picture(Path(path), context)
                 if picture is None:
                     self._passed_over[path] = stamp
                 else:
-                    yield replace(picture, settled=partial(self._published.add, str(path), stamp))
+                    yield replace(picture, settled=partial(self._published.add, path, stamp))
             took_s = context.clock.monotonic() - began
             context.clock.wait(max(_LOOK_EVERY_S, min(_SHARE * took_s, 60.0)), context.stop)
 
@@ -63,7 +63,7 @@ class WatchedFolder:
         """Let go of the list of what was published."""
         self._published.close()
 
-    def _whole(self) -> list[tuple[Path, Stamp]]:
+    def _whole(self) -> list[tuple[str, Stamp]]:
         """The new pictures that are whole, the oldest first."""
         now = self._context.clock.monotonic()
         found = self._new_files()
@@ -73,13 +73,13 @@ class WatchedFolder:
             for path, (stamp, since) in self._sightings.items()
             if stamp.size and now - since >= _SETTLED_S
         ]
-        return sorted(whole, key=lambda item: (item[1].changed_at, natural_key(item[0])))
+        return sorted(whole, key=lambda item: (item[1].changed_at, natural_key(Path(item[0]))))
 
-    def _sighting(self, path: Path, stamp: Stamp, now: float) -> _Sighting:
+    def _sighting(self, path: str, stamp: Stamp, now: float) -> _Sighting:
         last = self._sightings.get(path)
         return last if last is not None and last.stamp == stamp else _Sighting(stamp, now)
 
-    def _new_files(self) -> dict[Path, Stamp]:
+    def _new_files(self) -> dict[str, Stamp]:
         try:
             stamps = {path: stamp for path in image_paths(self._folder) if (stamp := _stamp(path))}
         except SourceError as error:
@@ -90,15 +90,15 @@ class WatchedFolder:
         self._outage.end()
         if stamps and not self._begun:  # an empty folder may be one that is not mounted yet
             self._begun = True
-            self._published.forget_all_but(set(map(str, stamps)))
+            self._published.forget_all_but(set(stamps))
         return {
             path: stamp
             for path, stamp in stamps.items()
-            if (str(path), stamp) not in self._published and self._passed_over.get(path) != stamp
+            if (path, stamp) not in self._published and self._passed_over.get(path) != stamp
         }
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _stamp(path: str) -> Stamp | None:
     """None where the file went away meanwhile."""
     try:
         status = os.stat(path)  # noqa: PTH116 (of very many files)
