@@ -20,6 +20,7 @@ from worker.types import Alert, AlertState, Severity
 log = structlog.get_logger()
 
 _SERVICE_SHUTS_DOWN = 421
+_BROKEN_OFF = (_SERVICE_SHUTS_DOWN, b"connection closed")
 _FOR_EVER = 500
 _KEYS_AT_MOST = 1_000
 _URGENCY = list(Severity)  # from the least on
@@ -97,8 +98,8 @@ class Email:
             if settings.username:
                 server.login(settings.username, self._password())
             refused: Refusals = server.send_message(mail, to_addrs=to)
-        except smtplib.SMTPRecipientsRefused as error:
-            refused = error.recipients
+        except smtplib.SMTPRecipientsRefused as error:  # nobody has it, also who is not named or was not asked any more
+            refused = {address: error.recipients.get(address, _BROKEN_OFF) for address in to}
         finally:
             with suppress(smtplib.SMTPException, OSError):  # whatever it says to that, it has the mail or has it not
                 server.quit()
