@@ -92,6 +92,8 @@ def test_every_query_gives_data_of_a_line_at_work(
         "metrics__alerts_port": ports["alerts"],
         "queue__max_frames": 40,
         "takt_ms": 1000,
+        "evidence__folder": tmp_path / "evidence",
+        "alerts__webhook__url": f"http://127.0.0.1:{free_port()}/nobody",
     }
     with (
         RunningLine(redis_url, tmp_path, model=small_model, **settings) as line,
@@ -112,6 +114,9 @@ def test_every_query_gives_data_of_a_line_at_work(
         line.start_workers("--threshold", "0")
         line.wait_until(lambda: line.ledger().verdicts["NG"] > 60, 60, "parts are rejected")
         line.kill_in_mid_batch(next(iter(line.worker_pids())))
+        line.wait_until(lambda: prometheus.query("line:dead_letters:total"), 60, "the dead letters are counted")
+        line.client.execute_command("XADD", line.keys.frames, "*", "camera", "a", "data", "nor is this one")
+        line.wait_until(lambda: "DeadLettersGrowing" in firing(prometheus), 60, "the new one's alert fires")
 
         # I expect each query to give data
         queries = [*dashboard_queries(), *recorded_queries()]
@@ -126,7 +131,8 @@ def test_every_query_gives_data_of_a_line_at_work(
         recorded = {rule["name"] for rule in rules if rule["type"] == "recording"}
         asked = {name for rule in rules for name in re.findall(r"\b(?:line_\w+|\w+:\w+:\w+)", rule["query"])}
         assert asked - prometheus.names() - recorded == set()
-        line.wait_until(lambda: {"FramesDropped", "DeadLettersGrowing"} <= firing(prometheus), 60, "alerts fire")
+        assert "DeadLettersGrowing" in firing(prometheus)
+        assert firing(prometheus) & {"LedgerDifference", "RedisAway", "AlertProcessAway", "ModelMismatch"} == set()
         for rule in prometheus.rules():
             for alert in rule.get("alerts", []):
                 told = " ".join(alert["annotations"].values())

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
+from worker.stream.fields import entry_time_ns
+
 from .prometheus import Prometheus
 from .running import RunningLine
 
@@ -79,7 +81,9 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
     redis_url: str, small_model: Path, executable: str, tmp_path: Path
 ) -> None:
     ports = {job: free_port() for job in ("run", "alerts", "produce", "serve")}
-    settings = {"metrics__port": ports["run"], "metrics__alerts_port": ports["alerts"], "queue__max_frames": 40}
+    served = {"metrics__port": ports["run"], "metrics__alerts_port": ports["alerts"]}
+    settings = served | {"queue__max_frames": 40, "takt_ms": 500}
+    settings |= {"evidence__folder": tmp_path / "evidence"}
     with (
         RunningLine(redis_url, tmp_path, model=small_model, **settings) as line,
         Prometheus(executable, tmp_path, ports) as prometheus,
@@ -109,6 +113,14 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
         }
         assert prometheus.query('sum(line_camera_outages_total{camera="away"})') == {(): 1}
         assert list(prometheus.query("line_worker_up").values()) == [1, 1]
+        assert prometheus.query("sum(line_score_ratio_count)") == {(): 40}
+        assert prometheus.query("max by (camera) (line_threshold)") == {("a",): 0, ("b",): 0}
+        assert prometheus.query("sum by (model) (line_model_info)") == {(small_model.name,): 2}
+        assert prometheus.query("max by (line) (line_takt_seconds)") == {("test",): 0.5}
+        assert prometheus.query("max by (line) (line_queue_limit_frames)") == {("test",): 40}
+        latest = max(entry_time_ns(result.id) for result in line.results()) / 1e9
+        (told,) = prometheus.query("max(line_last_result_timestamp_seconds)").values()
+        assert latest - 1 <= told <= time.time()
 
         # If a picture is black, and a worker is killed in mid-batch, with more parts on their way
         black = ("data", bytes(64 * 64), "encoding", "mono8", "width", 64, "height", 64)
