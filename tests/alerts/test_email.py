@@ -66,6 +66,7 @@ def test_a_mail_says_what_where_since_when_and_what_to_do(server: MailServer) ->
     for part in (
         RAISED.message, "2023-11-14 23:13:20 CET (22:13:20 UTC)", "2023-11-14 23:14:20 CET", "0.0321", "tiles 3",
         "line-worker alerts acknowledge left:anomaly:1700000000000-0 --line press-4",
+        "line-worker alerts shelve --camera left --kind anomaly --for 2h --line press-4",
     ):  # fmt: skip
         assert part in text
     assert server.sent_to == [[ANNA, BERT]]

@@ -12,7 +12,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from worker.settings import EmailSettings
-from worker.types import Alert, Severity
+from worker.types import Alert, AlertState, Severity
 
 _EVERY_SERVER = SMTP.clone(cte_type="7bit")  # not each takes 8 bits
 _URGENCY = list(Severity)  # from the least on
@@ -73,12 +73,22 @@ def _one(line: str, alert: Alert) -> str:
         "alert id": alert.alert_id,
     }
     table = "\n".join(f"{name:<12}{_plain(value)}" for name, value in facts.items() if value)
-    commands = {
-        "what it says now": f"line-worker watch alerts --line {line} --last 10",
-        "take it in hand": f"line-worker alerts acknowledge {shlex.quote(_plain(alert.alert_id))} --line {line}",
-    }
-    hints = "\n".join(f"{what:<18}{command}" for what, command in commands.items())
+    hints = "\n".join(f"{what:<18}{command}" for what, command in _commands(line, alert).items())
     return f"{_plain(alert.message)}\n\n{table}\n\n{hints}\n"
+
+
+def _commands(line: str, alert: Alert) -> dict[str, str]:
+    """What may be done about it, and how."""
+    about = f"--camera {shlex.quote(_plain(alert.camera))} " if alert.camera else ""
+    commands = {"what is open now": f"line-worker alerts list --line {line}"}
+    if alert.state in (AlertState.RAISED, AlertState.UPDATED):
+        commands["take it in hand"] = (
+            f"line-worker alerts acknowledge {shlex.quote(_plain(alert.alert_id))} --line {line}"
+        )
+        commands["be left in peace"] = (
+            f"line-worker alerts shelve {about}--kind {alert.kind.value} --for 2h --line {line}"
+        )
+    return commands
 
 
 def _several(line: str, alerts: Sequence[Alert]) -> str:
@@ -89,8 +99,8 @@ def _several(line: str, alerts: Sequence[Alert]) -> str:
     ]
     if len(alerts) > _ROWS_AT_MOST:
         rows.append(f"and {len(alerts) - _ROWS_AT_MOST} more")
-    hints = f"what is open now    line-worker watch alerts --line {line} --last {len(alerts)}"
-    return f"{len(alerts)} events came at once; oldest first.\n\n" + "\n".join(rows) + f"\n\n{hints}\n"
+    hint = f"what is open now  line-worker alerts list --line {line}"
+    return f"{len(alerts)} events came at once; oldest first.\n\n" + "\n".join(rows) + f"\n\n{hint}\n"
 
 
 def _worst(alerts: Sequence[Alert]) -> Severity:
