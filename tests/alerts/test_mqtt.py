@@ -7,7 +7,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import pytest
 import trustme
 from alert_events import alert
 from alert_results import NG, OK
+from alerting import alert_process
 from mosquitto import PASSWORD, USER, Mosquitto, Subscriber
 from ports import free_port
 from stream.silent_proxy import SilentProxy
@@ -224,17 +225,12 @@ def test_files_that_are_wrong_from_the_start_end_the_start(broker: Mosquitto, tm
         pass
 
 
-@contextmanager
 def process(
     folder: Path, broker: Mosquitto, redis_url: str, port: int = 0, **settings: object
-) -> Iterator[RunningLine]:
-    """`line-worker alerts` for the line `test`: each NG raises an alert, each OK clears it."""
-    rule = {f"alerts__anomaly__{name}": 1 for name in ("window", "raise_at", "clear_after")}
-    mqtt = {"url": f"mqtt://{USER}@127.0.0.1:{port or broker.port}", "password_file": broker.password_file}
-    mine = {f"alerts__mqtt__{name}": value for name, value in mqtt.items()} | rule | settings
-    with RunningLine(redis_url, folder, **mine) as running:
-        running.start("alerts", "alerts")
-        yield running
+) -> AbstractContextManager[RunningLine]:
+    """`line-worker alerts` with this broker, by another port where one is given."""
+    url = f"mqtt://{USER}@127.0.0.1:{port or broker.port}"
+    return alert_process(folder, redis_url, "mqtt", url=url, password_file=broker.password_file, **settings)
 
 
 def test_a_broker_that_is_killed_and_forgets_all_gets_each_event_and_every_state(
@@ -277,7 +273,7 @@ def test_a_network_that_swallows_everything_is_noticed_and_waited_out(
     with (
         SilentProxy(broker.port) as network,
         Subscriber(broker.port) as subscriber,
-        process(tmp_path, broker, redis_url, urlsplit(network.url).port or 0, alerts__mqtt__timeout_s=1) as running,
+        process(tmp_path, broker, redis_url, urlsplit(network.url).port or 0, timeout_s=1) as running,
     ):
         line.wait_until(lambda: line.unsettled(client) >= 0)
         line.publish(client, [(1, NG)])
