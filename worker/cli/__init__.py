@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "worker.cli.serve",
     "produce": "worker.cli.produce",
     "alerts": "worker.cli.alerts",
+    "outbox": "worker.cli.outbox",
     "watch": "worker.cli.watch",
     "dead": "worker.cli.dead",
     "ledger": "worker.cli.ledger",

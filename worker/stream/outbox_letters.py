@@ -45,17 +45,6 @@ class OutboxLetter:
     dead_at: int
     alert: dict[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "id": self.id,
-            "sink": self.sink,
-            "reason": self.reason,
-            "error": self.error,
-            "dead_at": self.dead_at,
-            "alert": self.alert,
-        }
-
 
 class OutboxLetters:
     """The outboxes of a line from outside. The errors are StreamUnavailable and StreamError."""
