@@ -90,6 +90,7 @@ def _engines(board: Dashboard) -> Dashboard:
                 "The model, engine and precision of each worker. All workers of a line should have one model.",
                 f"max by (line, worker, device, model, digest, engine, precision) (line_model_info{{{LINE}}})",
                 width=24,
+                values=False,
             )
         )
         .with_panel(

@@ -111,9 +111,11 @@ def _latency(board: Dashboard) -> Dashboard:
     def quantile(share: float, by: str, metric: str) -> str:
         return f"histogram_quantile({share}, sum by ({by}, le) (rate({metric}_bucket{{{LINE}}}{RATE})))"
 
-    whole = [(quantile(share, "line", "line_latency_seconds"), f"{{{{line}}}} p{share * 100:g}") for share in SHARES]
+    whole = [
+        (quantile(share, "line", "line_latency_seconds"), f"{{{{line}}}} p{share * 100:g}")
+        for share in (0.5, 0.95, 0.99)
+    ]
     takt = (f"max by (line) (line_takt_seconds{{{LINE}}})", "{{line}} takt")
-    stages = [(f"sum by (stage) (rate(line_stage_seconds_sum{{{LINE}}}{RATE}))", "{{stage}}")]
     return (
         board.with_row(Row("Latency"))
         .with_panel(
@@ -139,16 +141,13 @@ def _latency(board: Dashboard) -> Dashboard:
             curves(
                 "Work in hand by stage",
                 "Frames that are in this stage at a time, on average: where the time of all of them goes.",
-                *stages,
+                (f"sum by (stage) (rate(line_stage_seconds_sum{{{LINE}}}{RATE}))", "{{stage}}"),
                 unit=FRAMES,
                 width=8,
                 stacked=True,
             )
         )
     )
-
-
-SHARES = (0.5, 0.95, 0.99)
 
 
 def _queue(board: Dashboard) -> Dashboard:
@@ -248,6 +247,7 @@ def _alerts(board: Dashboard) -> Dashboard:
                 "Alerts of Prometheus' own rules; deploy/docs/operate.md has a runbook for each.",
                 'max by (alertname, severity, line, camera, worker) (ALERTS{alertstate="firing", line=~"$line|"})',
                 width=8,
+                values=False,
             )
         )
     )

@@ -14,6 +14,7 @@ from grafana_foundation_sdk.builders.common import (
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.models.common import (
+    BigValueGraphMode,
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
@@ -31,6 +32,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMap,
     ValueMappingResult,
 )
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 FRAMES_PER_S = "suffix: frames/s"
@@ -78,11 +80,9 @@ def curves(
     return panel
 
 
-def figure(
-    title: str, description: str, expression: str, *, unit: str, steps: Steps | None = None, decimals: int | None = None
-) -> stat.Panel:
-    """One number as of now, coloured by `steps`."""
-    panel = (
+def figure(title: str, description: str, expression: str, *, unit: str, steps: Steps | None = None) -> stat.Panel:
+    """One number as of now, coloured by `steps`: of what is gone there is none, where a curve's last one would stay."""
+    return (
         stat.Panel()
         .title(title)
         .description(description)
@@ -90,12 +90,12 @@ def figure(
         .unit(unit)
         .height(4)
         .span(3)
+        .graph_mode(BigValueGraphMode.NONE)
         .thresholds(_steps(steps or [(None, OK)]))
         .mappings([_not_a_number()])
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
         .with_target(_query(expression, "").instant())
     )
-    return panel if decimals is None else panel.decimals(decimals)
 
 
 def bars(
@@ -129,7 +129,14 @@ def warmth(title: str, description: str, expression: str, *, unit: str, width: i
         .span(width)
         .calculate(False)
         .y_axis(heatmap.YAxisConfig().unit(unit))
-        .color(heatmap.HeatmapColorOptions().scheme("Oranges").steps(64))
+        .color(
+            heatmap.HeatmapColorOptions()
+            .mode(HeatmapColorMode.SCHEME)
+            .scheme("Oranges")
+            .fill("dark-orange")
+            .exponent(0.5)
+            .steps(64)
+        )
         .cell_gap(1)
         .with_target(_query(expression, "{{le}}").format(PromQueryFormat.HEATMAP))
     )
@@ -156,11 +163,12 @@ def states(
     )
 
 
-def listing(title: str, description: str, expression: str, *, unit: str = "none", width: int = 12) -> table.Panel:
-    """The series as of now as rows of a table, their labels as columns, without what Prometheus adds."""
-    shown = DataTransformerConfig(
-        id_val="organize", options={"excludeByName": {"Time": True, "__name__": True, "instance": True, "job": True}}
-    )
+def listing(
+    title: str, description: str, expression: str, *, unit: str = "none", width: int = 12, values: bool = True
+) -> table.Panel:
+    """The series as of now as rows of a table, their labels as columns, and their values unless all are 1."""
+    hidden = {"Time": True} if values else {"Time": True, "Value": True}
+    shown = DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
     return (
         table.Panel()
         .title(title)

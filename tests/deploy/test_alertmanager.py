@@ -164,6 +164,10 @@ groups:
       - {alert: NoWorkers, expr: up == 0, labels: {severity: critical, job: worker, line: a}}
       - {alert: CameraSilent, expr: up == 0, labels: {severity: critical, line: a}}
       - {alert: CameraSilent, expr: up == 0, labels: {severity: critical, line: b}}
+      - {alert: RedisAway, expr: up == 0, labels: {severity: critical, line: c}}
+      - {alert: DeadLettersGrowing, expr: up == 0, labels: {severity: critical, line: c}}
+      - {alert: AlertProcessAway, expr: up == 0, labels: {severity: critical, job: alerts, line: d}}
+      - {alert: TargetDown, expr: up == 0, labels: {severity: critical, job: alerts, line: d}}
 """
 
 
@@ -182,6 +186,6 @@ def test_an_alert_reaches_the_webhook_and_what_follows_from_another_one_does_not
             alerts = [alert for body in bodies for alert in body["alerts"]]
             return {(alert["labels"]["alertname"], alert["labels"]["line"]) for alert in alerts}
 
-        wait_until(lambda: len(told()) >= 2, "two alerts are told")
-    assert told() == {("NoWorkers", "a"), ("CameraSilent", "b")}
+        wait_until(lambda: len(told()) >= 4, "four alerts are told")
+    assert told() == {("NoWorkers", "a"), ("CameraSilent", "b"), ("RedisAway", "c"), ("AlertProcessAway", "d")}
     assert {body["status"] for body in bodies} == {"firing"}
