@@ -3,8 +3,9 @@
     .venv/bin/python tests/benchmarks/evidence.py --rounds 5 --report evidence.json
 
 A Redis, a camera and real workers, all on this machine, in turns with evidence and without, on the same frames; with
-evidence in every frame, and in one of `--one-in` (the others are OK). Rates are medians, ratios those of the medians;
-what was written and what was dropped is counted. With `--fps` the camera has that rate in place of all it can.
+evidence of every frame (all are NG), and of one in `--one-in` (all are OK). Figures are medians, ratios those of the
+medians. CPU is that of the workers, ms a frame; `others` is what other processes took of the machine: with much of it
+the rates mean nothing. With `--fps` the camera has that rate in place of all it can.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ def main() -> None:
         write_frames(folder / "frames", shapes, None, options.frames, LimitSettings())
         rounds = [{case: measure(options, folder, case) for case in CASES} for _ in range(options.rounds)]
     report = summary(rounds)
-    print(f"{'':<10}{'frames/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'kept':>9}")
+    print(f"{'':<10}{'frames/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}{'others':>9}{'kept':>9}")
     for case, row in report.items():
         print(f"{case:<10}{row['fps']:>10.1f}{row['ratio']:>8.3f}{row['p50_ms']:>9.1f}{row['p99_ms']:>9.1f}", end="")
+        print(f"{row['cpu_ms']:>9.2f}{row['others']:>9.1%}", end="")
         print(f"{row['kept']:>9.1%}" if row["kept"] is not None else "")
     if options.report:
         options.report.write_text(json.dumps(report, indent=2) + "\n")
@@ -78,7 +80,8 @@ def measure(options: argparse.Namespace, scratch: Path, case: str) -> dict[str, 
         flow = line.measure(str(options.side), options.seconds, 200.0, options.fps)
         counts = evidence_counts(line._settings)
     latencies = statistics.quantiles(flow.latencies_ms, n=100)
-    row = {"fps": flow.fps, "p50_ms": latencies[49], "p99_ms": latencies[98], "kept": None, "starved": flow.is_starved}
+    row = {"fps": flow.fps, "p50_ms": latencies[49], "p99_ms": latencies[98], "kept": None}
+    row |= {"cpu_ms": flow.cpu_ms["worker"], "others": flow.others_share}
     if total := sum(counts.values()):
         row["kept"] = counts["written"] / total
     print(f"{case}: {row}", flush=True)
@@ -105,7 +108,8 @@ def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]
         values = [one[case][name] for one in rounds if one[case][name] is not None]
         return statistics.median(values) if values else None
 
-    report = {case: {name: middle(case, name) for name in ("fps", "p50_ms", "p99_ms", "kept")} for case in CASES}
+    names = ("fps", "p50_ms", "p99_ms", "cpu_ms", "others", "kept")
+    report = {case: {name: middle(case, name) for name in names} for case in CASES}
     for row in report.values():
         row["ratio"] = (row["fps"] or 0) / (report["without"]["fps"] or 1)
     return report
