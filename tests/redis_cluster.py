@@ -19,7 +19,7 @@ class Cluster(ServerGroup):
         super().__init__("cluster")
         self._options = ("--cluster-node-timeout", str(node_timeout_ms), *options)
         self.slot = slot_of(line)
-        self.nodes = [self._node(port) for port in free_ports(nodes, below=55_536)]  # the bus is at 10,000 above
+        self.nodes = [self._node(port) for port in free_ports(nodes, second_at=10_000)]  # the bus
         self.url = self.url_of(*self.nodes)
 
     def url_of(self, *nodes: Server) -> str:
