@@ -55,7 +55,7 @@ class House:
     ) -> Server:
         """A server that speaks TLS only, with a certificate for these hosts; `ask`: clients must show theirs."""
         self.certificate(name, self.authorities["ours"].issue_cert(*hosts, **validity))
-        (port,) = free_ports(1, below=55_536)  # a Cluster's bus is at 10,000 above
+        (port,) = free_ports(1, second_at=10_000)  # a Cluster's bus
         client_options = {"ssl": True, "ssl_cert_reqs": "none", "ssl_check_hostname": False}
         client_options |= {"ssl_certfile": self.file("ours-client.pem"), "ssl_keyfile": self.file("ours-client.key")}
         server = Server(
