@@ -11,7 +11,7 @@ from runtime.pool import Pool
 
 from worker.stream.embedded import EmbeddedRedis
 
-from .service import HandWorker, Service
+from .service import HandWorker, Service, alert_thread
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,13 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 def service(pool: Pool) -> Iterator[Service]:
     with Service(pool.settings.redis.url.get_secret_value()) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def alerts(pool: Pool) -> Iterator[None]:
+    """The alert process of the pool's line, as a thread."""
+    with alert_thread(pool.settings.redis.url.get_secret_value()):
+        yield
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from ports import free_port
 from worker.gateway.document.openapi import ENDPOINT
 from worker.gateway.server import Server
 from worker.inference.postprocess import encode_label_map
+from worker.runtime.alerting import run_alerts
 from worker.settings import Settings
 from worker.stream.commit import Committer, Dead, Finished
 from worker.stream.connection import connect
@@ -68,6 +71,20 @@ class Service:
         text = self.http.get("/metrics").text.replace('{line="test"}', "").replace('line="test",', "")
         lines = text.splitlines()
         return float(next((line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")), "0"))
+
+
+@contextmanager
+def alert_thread(url: str, **flags: object) -> Iterator[None]:
+    """An alert process as a thread of this one."""
+    stop = threading.Event()
+    settings = settings_for(url, metrics__alerts_port=0, **flags)
+    thread = threading.Thread(target=run_alerts, args=(settings, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def failed(response: httpx.Response, status: int) -> str:

@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 
 from worker import __version__
 from worker.gateway.access.check import Access
+from worker.gateway.alerts import Alerts
 from worker.gateway.counting import Counting
+from worker.gateway.document.alert_operations import ACKNOWLEDGE, ALERTS, EVENTS, SHELVE, UNSHELVE
 from worker.gateway.document.openapi import DESCRIPTION, ENDPOINT, Operations
 from worker.gateway.failures import Failure
 from worker.gateway.inspection import Inspection
@@ -24,6 +26,9 @@ from worker.gateway.replying import failed
 from worker.gateway.room import Room
 from worker.metrics import GatewayMetrics, of_line
 from worker.settings import Settings
+
+OTHERS = ("/health", "/ready", "/metrics", ALERTS, EVENTS, ACKNOWLEDGE, SHELVE, UNSHELVE)
+"""Paths beside that of inspection."""
 
 
 class Service:
@@ -43,6 +48,7 @@ class Service:
         self._pictures = Pictures(settings)
         room = Room(settings, self.metrics.waiting)
         self.inspection = Inspection(settings, self._line, self._lookout, access, self._pictures, room)
+        self.alerts = Alerts(settings, self._lookout, access, room)
         self.probes = Probes(self._lookout, access, of_line(registry, settings.line))
 
     @asynccontextmanager
@@ -58,6 +64,7 @@ class Service:
             await self._pictures.aclose()
             await asyncio.to_thread(self._lookout.close)
             self.inspection.close()
+            await asyncio.to_thread(self.alerts.close)
 
     def give_up(self) -> None:
         """Answer now what still waits; from any thread."""
@@ -88,13 +95,23 @@ def create_app(settings: Settings, service: Service) -> FastAPI:
     app.add_api_route("/health", service.probes.health, methods=["GET"], **operations.health)
     app.add_api_route("/ready", service.probes.ready, methods=["GET"], **operations.ready)
     app.add_api_route("/metrics", service.probes.metrics, methods=["GET"], **operations.metrics)
+    _add_alerts(app, operations, service.alerts)
     for path, probe in (("/health", service.probes.health), ("/ready", service.probes.ready)):  # some balancers ask so
         app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _not_served)
     app.add_exception_handler(Exception, _broken)
     operations.complete(app)
-    app.add_middleware(Counting, metrics=service.metrics, endpoint=ENDPOINT)
+    app.add_middleware(Counting, metrics=service.metrics, endpoint=ENDPOINT, others=OTHERS)
     return app
+
+
+def _add_alerts(app: FastAPI, operations: Operations, alerts: Alerts) -> None:
+    described = operations.alerts
+    app.add_api_route(ALERTS, alerts.overview, methods=["GET"], **described.overview)
+    app.add_api_route(EVENTS, alerts.events, methods=["GET"], **described.events)
+    app.add_api_route(ACKNOWLEDGE, alerts.acknowledge, methods=["POST"], **described.acknowledge)
+    app.add_api_route(SHELVE, alerts.shelve, methods=["POST"], **described.shelve)
+    app.add_api_route(UNSHELVE, alerts.unshelve, methods=["POST"], **described.unshelve)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
@@ -107,7 +124,8 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 def _told(request: Request, error: HTTPException) -> str:
     if error.status_code == 404:
-        return f"there is no {request.url.path[:100]!r} here; there are POST {ENDPOINT}, GET /health, /ready, /metrics"
+        there = f"POST {ENDPOINT}, GET /health, /ready, /metrics, {ALERTS}; see /openapi.json"
+        return f"there is no {request.url.path[:100]!r} here; there are {there}"
     if error.status_code == 405:
         return f"{request.method} is not allowed here; see the header Allow"
     return str(error.detail)

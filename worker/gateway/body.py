@@ -22,8 +22,10 @@ def most_body_bytes(limits: LimitSettings) -> int:
     return int(limits.max_bytes * _CHARACTERS_A_BYTE) + _ALL_ELSE
 
 
-async def read_body(request: Request, held: Held, most_bytes: int, within_s: float) -> bytes:
-    """All of the JSON body.
+async def read_body(
+    request: Request, held: Held, most_bytes: int, within_s: float, limit: str = "limits.max_bytes leads to"
+) -> bytes:
+    """All of the JSON body. `limit` says where `most_bytes` comes from.
 
     Raises:
         Failure: 415 a browser does not say that it is JSON, or it is packed; 413 it is larger than `most_bytes`; 408 it
@@ -32,10 +34,10 @@ async def read_body(request: Request, held: Held, most_bytes: int, within_s: flo
     """
     _check_kind(request)
     if int(request.headers.get("content-length", 0)) > most_bytes:
-        raise _too_large(most_bytes)
+        raise _too_large(most_bytes, limit)
     try:
         async with asyncio.timeout(within_s):
-            return await _read(request, held, most_bytes)
+            return await _read(request, held, most_bytes, limit)
     except TimeoutError:
         raise Failure(408, f"the request's body did not come within {within_s:g} s (gateway.timeout_s)") from None
 
@@ -55,16 +57,16 @@ def _check_kind(request: Request) -> None:
         raise Failure(415, f"Content-Encoding {packed!r}: the body must not be packed; pictures are already")
 
 
-async def _read(request: Request, held: Held, most_bytes: int) -> bytes:
+async def _read(request: Request, held: Held, most_bytes: int, limit: str) -> bytes:
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
         if size > most_bytes:
-            raise _too_large(most_bytes)
+            raise _too_large(most_bytes, limit)
         held.take(len(piece))
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _too_large(most_bytes: int) -> Failure:
-    return Failure(413, f"the request's body is larger than {most_bytes:,} bytes, which limits.max_bytes leads to")
+def _too_large(most_bytes: int, limit: str) -> Failure:
+    return Failure(413, f"the request's body is larger than {most_bytes:,} bytes, which {limit}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,13 +13,14 @@ _OTHER = "?"  # whoever asks makes paths up, and each would be a series that sta
 
 
 class Counting:
-    """Middleware: `line_gateway_requests_total`, and for `endpoint` `line_gateway_seconds`."""
+    """Middleware: `line_gateway_requests_total` for `endpoint` and the `others`, and for `endpoint` alone
+    `line_gateway_seconds`."""
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, endpoint: str) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, endpoint: str, others: Iterable[str]) -> None:
         self._app = app
         self._metrics = metrics
         self._endpoint = endpoint
-        self._paths = {endpoint, "/health", "/ready", "/metrics"}
+        self._paths = {endpoint, *others}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and note what becomes of it."""

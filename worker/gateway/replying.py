@@ -21,9 +21,9 @@ def failed(failure: Failure, log_id: str | None = None) -> Response:
     return _answer(failure.status, log_id, failure.status, failure.message, headers=failure.headers)
 
 
-def succeeded(message: str, **more: Any) -> Response:
-    """The answer of a probe."""
-    return _answer(200, None, 0, message, more)
+def succeeded(message: str, log_id: str | None = None, **more: Any) -> Response:
+    """The answer to a request that is no request for a verdict."""
+    return _answer(200, log_id, 0, message, more)
 
 
 def _answer(

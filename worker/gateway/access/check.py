@@ -42,15 +42,17 @@ class Access:
             raise Failure(403, "the API key is not known here")
         return name
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request) -> str:
         """The same, and counts the request.
 
         Raises:
             Failure: 401, 403; 429 it is one too many.
         """
-        wait_s = self._rate.wait_s(self.check_key(request))
+        who = self.check_key(request)
+        wait_s = self._rate.wait_s(who)
         if wait_s:
             raise Failure(429, "too many requests: gateway.rate_per_s and gateway.rate_burst limit them", wait_s)
+        return who
 
 
 def _client(address: str) -> str:

@@ -8,23 +8,20 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 
 from worker.gateway.document import examples
-from worker.gateway.document.schemas import (
-    ErrorResponse,
-    HealthResponse,
-    InspectRequest,
-    InspectResponse,
-    ReadyResponse,
-)
+from worker.gateway.document.alert_operations import AlertOperations
+from worker.gateway.document.operation import JSON, answer, failure
+from worker.gateway.document.schemas import HealthResponse, InspectRequest, InspectResponse, ReadyResponse
 from worker.settings import Settings
 
 ENDPOINT = "/image-anomaly-detection"
-JSON = "application/json"
 
 DESCRIPTION = """Inspects pictures of parts: each request becomes a frame on a line and waits for its verdict.
 
 Requests and answers are those of PaddleX's image anomaly detection service, with more fields that may be left out.
 `errorCode` is 0, or the HTTP status; `errorMsg` says what is wrong. An answer of 200 means that the picture was
-inspected, in time, and could be trusted; anything else is no verdict on the part."""
+inspected, in time, and could be trusted; anything else is no verdict on the part.
+
+Below `/alerts` it shows what is open on the line, and takes orders for the alert process."""
 
 _MEANINGS = {
     401: "An API key is needed.",
@@ -38,13 +35,6 @@ _MEANINGS = {
     503: "Nothing is inspected now: Redis is away or there is no worker.",
     504: "There was no verdict by the deadline.",
 }
-_RETRY = {
-    "Retry-After": {
-        "description": "Seconds until another try is worth while.",
-        "schema": {"type": "string", "pattern": "^[0-9]+$"},
-    }
-}
-_CHALLENGE = {"WWW-Authenticate": {"description": "How to show a key.", "schema": {"type": "string"}}}
 _KEY_SCHEMES = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "Bearer": {"type": "http", "scheme": "bearer"},
@@ -63,7 +53,7 @@ class Operations:
             "summary": "Inspect a picture",
             "description": "Waits for the verdict on a picture.",
             "responses": {
-                200: _answer(InspectResponse, "The verdict.", examples.ANSWERS),
+                200: answer(InspectResponse, "The verdict.", examples.ANSWERS),
                 **_failures([*keys, 408, 413, 415, 422, 429, 503, 504]),
             },
             "openapi_extra": {**security, "requestBody": _request_body(settings)},
@@ -71,14 +61,14 @@ class Operations:
         self.health: dict[str, Any] = {
             "operation_id": "checkHealth",
             "summary": "Whether the service is alive",
-            "responses": {200: _answer(HealthResponse, "It is.", {"alive": {"value": examples.HEALTHY}})},
+            "responses": {200: answer(HealthResponse, "It is.", {"alive": {"value": examples.HEALTHY}})},
         }
         self.ready: dict[str, Any] = {
             "operation_id": "checkReady",
             "summary": "Whether pictures are inspected now",
             "description": "Redis answers, and a worker, which has its model loaded, was seen in the last seconds.",
             "responses": {
-                200: _answer(ReadyResponse, "They are.", {"ready": {"value": examples.READY}}),
+                200: answer(ReadyResponse, "They are.", {"ready": {"value": examples.READY}}),
                 **_failures([503]),
             },
         }
@@ -89,6 +79,7 @@ class Operations:
             "responses": _failures(keys),
             "openapi_extra": security,
         }
+        self.alerts = AlertOperations(_failures(keys), security)
 
     def complete(self, app: FastAPI) -> None:
         """Add what FastAPI does not know of."""
@@ -103,18 +94,5 @@ def _request_body(settings: Settings) -> dict[str, Any]:
     return {"required": True, "content": {JSON: {"schema": InspectRequest.model_json_schema(), "examples": shown}}}
 
 
-def _answer(model: type, meaning: str, shown: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {"model": model, "description": meaning, "content": {JSON: {"examples": shown}}}
-
-
 def _failures(statuses: list[int]) -> dict[int | str, dict[str, Any]]:
-    return {status: _failure(status) for status in statuses}
-
-
-def _failure(status: int) -> dict[str, Any]:
-    shown = {
-        name: {"value": {"logId": examples.LOG_ID, "errorCode": status, "errorMsg": message}}
-        for name, message in examples.FAILURES[status].items()
-    }
-    headers = {401: _CHALLENGE, 429: _RETRY, 503: _RETRY}.get(status)
-    return _answer(ErrorResponse, _MEANINGS[status], shown) | ({"headers": headers} if headers else {})
+    return {status: failure(status, _MEANINGS[status], examples.FAILURES[status]) for status in statuses}

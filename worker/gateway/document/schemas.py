@@ -6,7 +6,7 @@ hand (`answer`), and tests hold it to its model here.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic_core import from_json
@@ -23,13 +23,15 @@ _MOST_VALUES = (
     1_000  # a body of nothing but brackets would become a gigabyte of objects; Base64 has none of these marks
 )
 
+Asked = TypeVar("Asked", bound=BaseModel)
+
 
 def _flag(value: Any) -> Any:
     """PaddleX takes a number or a word for a boolean too."""
     return _FLAGS.get(value, value) if isinstance(value, int | float | str) else value
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """JSON has one kind of number: 5.0 is a whole one."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -46,7 +48,7 @@ Flag = Annotated[
     Field(strict=True),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": list(_FLAGS)}]}),
 ]
-Milliseconds = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=_MAX_DEADLINE_MS)]
+Milliseconds = Annotated[int, Field(strict=True, ge=1, le=_MAX_DEADLINE_MS), BeforeValidator(whole)]
 Camera = Annotated[str, Field(pattern=NAME)]
 PartId = Annotated[str, Field(max_length=_MAX_PART_ID), AfterValidator(_printable)]
 LogId = Annotated[str, Field(max_length=_MAX_LOG_ID)]
@@ -169,7 +171,12 @@ class ReadyResponse(BaseModel):
 
 
 def parse_request(body: bytes) -> InspectRequest:
-    """The request in a body.
+    """The request for a verdict in a body; see `parse`."""
+    return parse(InspectRequest, body)
+
+
+def parse(kind: type[Asked], body: bytes) -> Asked:
+    """The request of this kind in a body.
 
     Raises:
         Failure: 422, with the fields that are wrong; with the request's `logId` where it has one.
@@ -177,7 +184,7 @@ def parse_request(body: bytes) -> InspectRequest:
     if any(body.count(mark) > _MOST_VALUES for mark in (b",", b"[", b"{")):
         raise Failure(422, f"the request's body: more than {_MOST_VALUES:,} values; a request has ten")
     try:
-        return InspectRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         failure = Failure(422, _explained(error))
         failure.log_id = _log_id_in(body)
