@@ -96,3 +96,21 @@ def test_two_workers_of_which_one_is_killed_keep_each_frame_once(
         assert len(expected) == 200
         assert kept.items() <= expected.items()  # none twice, see evidence()
         assert len(kept) >= 100  # what the killed one had in its queue is lost
+
+
+def test_the_supervisor_deletes_what_is_too_old(redis_url: str, tmp_path: Path, jpegs: list[bytes]) -> None:
+    folder, port = tmp_path / "evidence", free_port()
+    old = folder / "test" / "c1" / "2020-01-01"
+    old.mkdir(parents=True)
+    files = [old / f"120000.000_NG_1577880000000-0.{ending}" for ending in ("json", "jpg")]
+    for file in [*files, old / "notes.txt"]:
+        file.write_text("{}")
+        os.utime(file, (1_577_880_000, 1_577_880_000))
+    with Pool(redis_url, tmp_path, evidence__folder=folder, threshold=0, metrics__port=port) as pool:
+        pool.wait_for(lambda: not any(file.exists() for file in files), "the end of what is old")
+        pool.wait_for(lambda: "line_evidence_bytes" in scrape(port), "what is there")
+        pool.publish_many(2, jpegs)
+        pool.wait_until_done()
+        assert pool.stop() == 0
+    assert (old / "notes.txt").exists()
+    assert len([*folder.rglob("*.json")]) == 2

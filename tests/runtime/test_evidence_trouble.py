@@ -92,3 +92,31 @@ def test_a_folder_that_is_away_stops_evidence_and_not_inspection(
         assert pool.stop() == 0
         pool.wait_for(lambda: len(alerts_of_evidence(pool)) == 2, "the end of the alert")
         assert pool.client.execute_command("EXISTS", pool.keys.evidence) == 0
+
+
+@pytest.mark.slow
+def test_a_disk_that_becomes_read_only_stops_evidence_until_it_is_not(
+    redis_url: str, tmp_path: Path, jpegs: list[bytes]
+) -> None:
+    disk = tmp_path / "disk"
+    small = on_small_disk(disk, "8m")
+    settings = {"evidence__min_free_bytes": 0, "threshold": 0}
+    with Pool(redis_url, tmp_path, before=small, evidence__folder=disk, **settings) as pool, alert_process(redis_url):
+        pool.ready()
+
+        def remount(how: str) -> None:
+            mount = ["mount", "-o", f"remount,{how}", str(disk)]
+            if subprocess.run(["nsenter", f"--mount=/proc/{pool.process.pid}/ns/mnt", *mount], check=False).returncode:
+                pytest.skip("a disk cannot be remounted here")
+
+        remount("ro")
+        frames = pool.publish_many(8, jpegs)
+        pool.wait_until_done()
+        assert set(wanted(pool.results(), KEPT)) == set(frames)
+        pool.wait_for(lambda: alerts_of_evidence(pool), "the alert")
+        assert "Read-only file system" in alerts_of_evidence(pool)[0].message
+        remount("rw")
+        pool.wait_for(lambda: len(alerts_of_evidence(pool)) == 2, "the end of the alert")
+        (last,) = pool.publish_many(1, jpegs)
+        pool.wait_for(lambda: last in told(as_seen_by(pool.process.pid, disk)), "evidence of the last frame")
+        assert pool.stop() == 0
