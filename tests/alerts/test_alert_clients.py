@@ -96,3 +96,9 @@ def test_the_mqtt_subscriber_shows_alerts_and_lamps_also_those_that_came_while_i
             with example("mqtt").follow(*command) as subscriber:
                 assert subscriber.says("alert c1:anomaly:", 60).split()[2] == "cleared"
                 subscriber.says("lamp c1 ok", 60)
+
+
+def test_the_page_for_subscribers_shows_the_check_of_the_signature_as_it_is() -> None:
+    page = (CLIENTS.parent / "docs" / "alerts.md").read_text()
+    shown = next(block for block in page.split("```") if block.startswith("python\ndef is_genuine"))
+    assert shown.removeprefix("python\n") in (CLIENTS / "alerts" / "python" / "webhook.py").read_text()

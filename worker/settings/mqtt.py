@@ -38,7 +38,7 @@ class MqttSettings(Section):
         description="what all topics begin with; the line's name follows",
     )
     client_id: str = Field(
-        "", pattern=r"^[A-Za-z0-9_.-]{0,128}$", description="one a process; empty: line-worker- and the line's name"
+        "", pattern=r"^[A-Za-z0-9_.-]{0,128}$", description="our name at the broker; empty: line-worker- and the line's"
     )
     version: Literal["5", "3.1.1"] = Field(
         "5", description="of the protocol; a broker that only knows 3.1.1 needs that"

@@ -32,7 +32,7 @@ _URGENCY = list(Severity)  # from the least on
 
 
 class Topics:
-    """The topics of a line; README and `deploy/docs/alerts.md` name them."""
+    """The topics of a line, as `deploy/docs/alerts.md` tells them."""
 
     def __init__(self, prefix: str, line: str) -> None:
         self._base = f"{prefix}/{line}"
