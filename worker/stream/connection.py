@@ -233,13 +233,13 @@ def eviction_policy(client: Client) -> str:
 
 
 def memory_in_use(client: Client) -> dict[str, int]:
-    """The server's `memory_bytes`, and `memory_limit_bytes`, 0 where it has none.
+    """The server's `memory_bytes`, and `memory_limit_bytes`, 0 where it has none; also where it tells neither.
 
     Raises:
         StreamUnavailable: Redis is away.
     """
     info = _memory_info(client)
-    return {"memory_bytes": int(info["used_memory"]), "memory_limit_bytes": int(info["maxmemory"])}
+    return {"memory_bytes": int(info.get("used_memory", 0)), "memory_limit_bytes": int(info.get("maxmemory", 0))}
 
 
 def _memory_info(client: Client) -> dict[str, str]:
