@@ -304,6 +304,7 @@ def test_who_may_gives_orders_that_the_alert_process_carries_out(server: Guarded
     assert desk.waiting([order]) == [order]
     loop.step()
     assert desk.waiting([order]) == []
+    assert desk.look().shelves
     # And whoever only looks sees it too, but may order nothing
     viewer = AlertDesk(connect(server.settings("viewer")), KEYS)
     assert [str(shelf) for shelf in viewer.look().shelves] == ["alerts of c1"]

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from line_settings import settings_for
+from prometheus_client import CollectorRegistry
 from redis_cluster import Cluster
 from redis_servers import Server, wait_for
 
 from worker.errors import StreamError, StreamUnavailable
+from worker.metrics import AlertMetrics
+from worker.orders import Shelve
+from worker.runtime.alert_desk import AlertDesk
+from worker.runtime.alert_loop import AlertLoop
+from worker.stream.alerting import AlertStore
 from worker.stream.connection import connect, stream_errors
 from worker.stream.keys import LineKeys
 from worker.stream.ledger import read_ledger
@@ -67,6 +73,17 @@ def test_a_slot_that_moves_takes_the_line_along(cluster: Cluster) -> None:
         assert "ASK" in said or "TRYAGAIN" in said
     # And back, to the server that has a replica
     migrate(cluster, target, source)
+
+
+def test_orders_and_the_states_of_alerts_are_found_on_the_lines_node(cluster: Cluster) -> None:
+    settings, keys = settings_for(cluster.url), LineKeys("test")
+    loop = AlertLoop(AlertStore(connect(settings), keys, settings.keep), settings, AlertMetrics(CollectorRegistry()))
+    loop.begin()
+    desk = AlertDesk(connect(settings), keys)
+    given = desk.give([Shelve(camera=f"c{number}", by="anna") for number in range(3)])
+    loop.step()
+    assert desk.waiting(given) == []
+    assert len(desk.look().shelves) == 3
 
 
 def test_the_books_are_read_wherever_the_slot_has_moved(cluster: Cluster) -> None:
