@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -129,3 +130,23 @@ def test_under_load_it_rests_between_two_records_but_not_when_it_has_to_finish(t
     one.finish()
     assert asked
     assert len(texts(tmp_path)) == one.count("written", verdict="NG") == 40
+
+
+def test_a_write_that_does_not_come_to_its_end_is_trouble_and_makes_nobody_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_STUCK_S", 0.2)
+    # Given a disk that does not answer: opening a pipe that nobody reads blocks like one
+    (tmp_path / "test").mkdir()
+    pipe = tmp_path / "test" / ".check.part"
+    os.mkfifo(pipe)
+    one = Kept(tmp_path, queue_frames=2)
+    one.recorder.start()
+    wait_until(lambda: one.recorder.problem)
+    assert "has not come to its end" in one.recorder.problem
+    # Then what comes is taken or dropped at once, and the end is not waited for
+    one.keep(*[record(number) for number in range(5)])
+    assert one.count("dropped", reason="queue_full") == 3
+    one.finish(0.1)
+    assert one.count("dropped", reason="stopped") == 2
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))  # lets the thread go

@@ -37,11 +37,3 @@ class RecordQueue:
             record = self._records.popleft()
             self._bytes -= record.size
             return record
-
-    def wake(self) -> None:
-        """Have a `get` that waits return now, with what there is."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def __len__(self) -> int:
-        return len(self._records)

@@ -85,7 +85,6 @@ class Recorder:
             wait: is called again and again meanwhile.
         """
         self._closed.set()
-        self._queue.wake()
         while self._thread.is_alive() and time.monotonic() < until:
             wait()
             self._thread.join(_IDLE_S / 5)

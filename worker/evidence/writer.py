@@ -17,6 +17,7 @@ _WRITE_FROM = 1 / 2  # of evidence.min_free_bytes: between it and the whole the 
 _AGAIN_FROM = 3 / 4  # once it was below that
 _TRIES = 3
 _CHUNK = 2**16
+_CHECK = ".check.part"  # the same for all workers: what a killed one left goes with the next one's
 
 
 class Writer:
@@ -59,13 +60,12 @@ class Writer:
             OSError: they cannot, or too little of the disk is free.
         """
         self._check_room(_AGAIN_FROM if again else _WRITE_FROM)
-        name = f".check-{os.getpid()}.part"
         with opened(self._folder, folder_name(self._line), make=True) as line:
             try:
-                _write(name, repeat(bytes(_CHUNK), -(-size // _CHUNK)), line)
+                _write(_CHECK, repeat(bytes(_CHUNK), -(-size // _CHUNK)), line)
             finally:
                 with suppress(OSError):
-                    os.unlink(name, dir_fd=line)
+                    os.unlink(_CHECK, dir_fd=line)
 
     def _check_room(self, share: float) -> None:
         disk = os.statvfs(self._folder)
