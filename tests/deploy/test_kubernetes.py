@@ -247,10 +247,12 @@ def test_the_stream_that_keda_looks_at_is_the_line_s(example: list[Object]) -> N
 def test_the_user_that_keda_logs_in_as_may_look_at_the_backlog(example: list[Object], tmp_path: Path) -> None:
     [secret] = [one for one in example if one["metadata"]["name"] == "line-worker-viewer"]
     user = base64.b64decode(secret["data"]["username"]).decode()
-    with GuardedRedis(tmp_path, free_port()) as server:
-        with redis.Redis(port=server.port, username=user, password=server.password(user), protocol=3) as client:
-            assert client.ping()
-            assert client.xlen("{line1}:frames") == 0
+    with (
+        GuardedRedis(tmp_path, free_port()) as server,
+        redis.Redis(port=server.port, username=user, password=server.password(user), protocol=3) as client,
+    ):
+        assert client.ping()
+        assert client.xlen("{line1}:frames") == 0
 
 
 def test_redis_starts_from_the_files_of_deploy_redis(deploy: Path, example: list[Object]) -> None:
