@@ -70,7 +70,7 @@ def test_events_and_states_are_published_and_the_states_are_kept(broker: Mosquit
     with Subscriber(broker.port) as before, sink(broker, lambda: stands, version=version) as mqtt:
         mqtt.deliver([alert(7)], "7-0")
 
-        line.wait_until(lambda: len(before.now) == 4)
+        line.wait_until(lambda: len(before.now) == 4 and before.ids == ["7-0"])
         assert before.topics == [f"{BASE}/camera/c1/alert"]
         assert before.events[0] | {"alert_id": "c1:anomaly:7", "id": "7-0", "state": "raised"} == before.events[0]
         with Subscriber(broker.port) as later:
