@@ -28,6 +28,7 @@ SERVICES = ("redis", "worker", "alerts", "gateway", "demo-cameras", "prometheus"
 JOBS = {"worker", "alerts", "gateway", "cameras", "prometheus", "alertmanager"}
 PATIENCE_S = 240.0
 AWAY_S = 5.0
+LONGEST_S = 1800.0  # a build without a cache
 
 
 @dataclass
@@ -38,9 +39,11 @@ class Stack:
     rows: list[tuple[str, bool, str]] = field(default_factory=list)
 
     def call(self, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run(
-            [*self.compose, "--profile", "demo", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        command = [*self.compose, "--profile", "demo", *arguments]
+        try:
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+        except subprocess.TimeoutExpired as error:
+            raise SystemExit(f"{shlex.join(command)} did not end: {error.stdout!r} {error.stderr!r}") from None
         if check and done.returncode:
             raise SystemExit(f"{' '.join(self.compose)} {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout

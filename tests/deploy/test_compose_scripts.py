@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -18,7 +19,7 @@ import httpx
 import paho.mqtt.client as mqtt
 import pytest
 from ports import free_port
-from stream.guarded import server_with_selectors
+from stream.guarded import GuardedRedis, server_with_selectors
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose"
@@ -113,6 +114,39 @@ def test_redis_waits_for_its_passwords(secrets: Path, tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("command", [["alerts"], ["produce", "test://?size=64", "--fps", "5"]])
+def test_a_service_that_is_there_before_its_password_ends_for_a_restart_and_then_joins(
+    command: list[str], tmp_path: Path
+) -> None:
+    user = {"alerts": "alerts", "produce": "camera"}[command[0]]
+    password = tmp_path / "password"
+    with GuardedRedis(tmp_path, free_port()) as server:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "LINE_REDIS__URL": f"redis://127.0.0.1:{server.port}/0",
+            "LINE_REDIS__USERNAME": user,
+            "LINE_REDIS__PASSWORD_FILE": str(password),
+            "LINE_METRICS__ALERTS_PORT": "0",
+        }
+        log = tmp_path / "service.log"
+
+        def start() -> subprocess.Popen[bytes]:
+            with log.open("wb") as file:
+                return subprocess.Popen([sys.executable, "-m", "worker", *command], env=environment, stderr=file)
+
+        early = start()
+        assert early.wait(60) == 78, log.read_text()
+        assert f"redis.password_file {password}: No such file" in log.read_text()
+        password.write_text(server.password(user))
+        late = start()
+        try:
+            wait_for(lambda: user.encode() in server.admin.execute_command("CLIENT", "LIST"), log.read_text())
+            assert late.poll() in (None, 0)
+        finally:
+            late.terminate()
+            assert late.wait(60) == 0, log.read_text()
 
 
 def is_open(port: int) -> bool:
