@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import line
 import pytest
+import redis
 from delivering import Calling, Delivering, letters, post, waiting
 from line_settings import settings_for
 from ports import free_port
-from redis_servers import Server
+from redis_servers import SentinelTrio, Server
 from webhook_server import Receiver
 
 from worker.alerts.sinks import Webhook
@@ -27,6 +30,13 @@ CAMERAS = ("c1", "c2", "c3", "")
 
 def webhook(url: str, timeout_s: float = 5.0) -> Webhook:
     return Webhook(WebhookSettings(url=url, timeout_s=timeout_s))
+
+
+def until_taken(do: Callable[[], Any]) -> Any:
+    """What this gives, once Redis takes it."""
+    while True:
+        with suppress(StreamUnavailable, redis.RedisError):
+            return do()
 
 
 def refuse_bad(alerts: Sequence[Alert], _key: str) -> None:
@@ -338,6 +348,21 @@ def test_a_redis_that_is_killed_and_comes_back_loses_nothing(tmp_path: Path) -> 
         server.client.close()
         client.close()
     # A message may come twice where its end was not written, and then as it was
+    assert [event for _, events in dict(sink.got).items() for event in events] == ids
+
+
+def test_a_redis_that_fails_over_goes_on() -> None:
+    sink = Calling(limited=True)
+    with SentinelTrio() as trio:
+        client = connect(settings_for(trio.url))
+        with Delivering(sink, settings_for(trio.url), max_per_minute=300, group_max=5):
+            ids = post(client, *CAMERAS * 100)
+            line.wait_until(lambda: len(sink.got) > 5)
+            trio.failover()
+            ids += until_taken(lambda: post(client, *CAMERAS))
+            line.wait_until(lambda: sink.events != [] and set(ids) <= {one.id for one in sink.events})
+            line.wait_until(lambda: until_taken(lambda: waiting(client)) == 0)
+        client.close()
     assert [event for _, events in dict(sink.got).items() for event in events] == ids
 
 

@@ -167,6 +167,15 @@ def test_a_group_is_suspected_after_it_has_failed_thrice_and_one_event_never_is(
         assert not alone.wants_apart(single)
 
 
+def test_a_group_that_was_not_answered_is_not_suspected() -> None:
+    made = dispatch(waiting(1), waiting(2), max_per_minute=1)
+    group = tried(made, 0.0)
+    for _ in range(10):
+        made.away(group, 0.0)
+        made.answered(0.0)  # another message went through
+    assert not made.wants_apart(group)
+
+
 def test_what_was_sealed_before_goes_as_it_was_sealed() -> None:
     made = dispatch()
     for number in range(1, 4):

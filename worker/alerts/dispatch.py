@@ -62,7 +62,8 @@ class TokenBucket:
         if not self._capacity:
             return float("inf")
         gained = max(0.0, now - self._at) * self._capacity / 60
-        return min(float(self._capacity), self._level + gained)
+        # Rounded, so that after `wait_s` there is one and not nearly one.
+        return round(min(float(self._capacity), self._level + gained), 6)
 
     def take(self, now: float) -> None:
         """One goes."""
@@ -91,6 +92,7 @@ class Dispatch:
         self._lanes: dict[str, _Lane] = {}
         self._messages: dict[str, list[Waiting]] = {}
         self._keys: dict[str, str] = {}
+        self._failed: dict[str, int] = {}
         self._place = 0
 
     def __len__(self) -> int:
@@ -98,7 +100,7 @@ class Dispatch:
 
     def clear(self) -> None:
         """Forget what waits, to take it anew; how many messages have gone is kept in mind."""
-        self._lanes, self._messages, self._keys = {}, {}, {}
+        self._lanes, self._messages, self._keys, self._failed = {}, {}, {}, {}
 
     def add(self, event: Waiting, key: str = "") -> None:
         """One more waits, behind those that were added before; `key` is of the message that it was sealed into."""
@@ -154,9 +156,12 @@ class Dispatch:
         left = [event for event in self._messages.pop(message.key, []) if event.id not in ids]
         if left:
             self._messages[message.key] = left
+        else:
+            self._failed.pop(message.key, None)
 
     def failed(self, message: Message, now: float) -> None:
         """The sink is there and has not taken this one: its cameras wait, the others go on."""
+        self._failed[message.key] = self._failed.get(message.key, 0) + 1
         for lane in self._lanes_of(message):
             lane.tried = 0
             self._hold_back(lane, now)
@@ -179,12 +184,13 @@ class Dispatch:
                 self._hold_back(lane, now)
 
     def wants_apart(self, message: Message) -> bool:
-        """Whether a group has failed so often that one event in it is suspected."""
-        return len(message.events) > 1 and max(lane.failures for lane in self._lanes_of(message)) >= _TRIES_TOGETHER
+        """Whether a group was answered with a failure so often that one event in it is suspected."""
+        return len(message.events) > 1 and self._failed.get(message.key, 0) >= _TRIES_TOGETHER
 
     def part(self, message: Message) -> None:
         """A group that was not taken: from here on each of its events goes alone, under its own id."""
         del self._messages[message.key]
+        self._failed.pop(message.key, None)
         for event in message.events:
             self._keys[event.id] = event.event
             self._messages[event.event] = [event]
