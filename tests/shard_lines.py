@@ -19,6 +19,8 @@ from system.running import READY_TIMEOUT_S, RunningLine
 from worker.settings import KeepSettings
 from worker.stream.alerting import AlertStore
 from worker.stream.consume import consumer_count
+from worker.stream.fields import alert_from_fields
+from worker.types import AlertState
 
 HOOKS = Path(__file__).parent / "chaos" / "hooks"
 PATIENCE_S = 120.0
@@ -80,6 +82,12 @@ class ShardLine(RunningLine):
         """How many frames with results each picture of the cameras came to: one, unless it was published twice."""
         frames = {(one.camera, one.seq, one.frame) for one in self.results() if one.camera in "ab"}
         return Counter((camera, seq) for camera, seq, _ in frames)
+
+    def raised(self) -> list[str]:
+        """The ids of the alerts that were raised, as often as each was."""
+        page = self.client.execute_command("XRANGE", self.keys.alerts, "-", "+")
+        alerts = [alert_from_fields(entry_id.decode(), flat) for entry_id, flat in page]
+        return [alert.alert_id for alert in alerts if alert.state is AlertState.RAISED]
 
     def longest_stall_s(self) -> float:
         """The longest time that a camera was without a verdict, by the times of their entries."""

@@ -72,6 +72,10 @@ def a_primary_is_killed(cluster: ReplicatedCluster, folder: Path, frames: int, f
         samples = scrape(metrics)
         assert set(samples["line_redis_up"].values()) == {1}
         assert set(samples["line_ledger_difference"].values()) == {0}
+        # that each alert was raised once, and that no worker had to be replaced
+        for line in lines:
+            assert len(line.raised()) == len(set(line.raised())) > 0
+            assert not line.events("run", "worker died")
         # and that all processes have lived through it and leave as they should (what else one feels depends on how
         # busy this machine is: tests/benchmarks/cluster_lines.py measures it)
         for line in lines:
