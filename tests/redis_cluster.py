@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import count, islice
 from typing import Any
 
@@ -124,17 +125,18 @@ class Cluster(ServerGroup):
 
 
 class ReplicatedCluster(Cluster):
-    """Three primaries with a replica each, for three lines on a shard of their own: `lines`."""
+    """Three primaries with as many replicas each, for three lines on a shard of their own: `lines`."""
 
-    def __init__(self, node_timeout_ms: int = 1_000, *options: str) -> None:
-        super().__init__("line1", node_timeout_ms, 6, *options)
+    def __init__(self, node_timeout_ms: int = 1_000, *options: str, replicas: int = 1) -> None:
+        super().__init__("line1", node_timeout_ms, 3 + 3 * replicas, *options)
+        self._replicas = replicas
         self.lines = [names_on(share, 1)[0] for share in range(3)]
 
     def start(self) -> None:
-        """Start the nodes, deal the slots, and give each primary its replica."""
+        """Start the nodes, deal the slots, and give each primary its replicas."""
         self._meet()
-        for primary, replica in zip(self.nodes[:3], self.nodes[3:], strict=True):
-            self.do(replica, "REPLICATE", self.id_of(primary))
+        for number, replica in enumerate(self.nodes[3:]):
+            self.do(replica, "REPLICATE", self.id_of(self.nodes[number % 3]))
         self.wait_until_replicated()
 
     def primary_of(self, line: str) -> Server:
@@ -142,7 +144,7 @@ class ReplicatedCluster(Cluster):
         return self.owner(slot_of(line))
 
     def replica_of(self, primary: Server) -> Server:
-        """The running node that follows this one."""
+        """A running node that follows this one."""
         return next(
             node for node in self.nodes if (role := node.client.role())[0] == b"slave" and role[2] == primary.port
         )
@@ -153,17 +155,17 @@ class ReplicatedCluster(Cluster):
         self.wait_until_replicated()
 
     def wait_until_replicated(self) -> None:
-        """Wait until each primary has a replica in step, and all nodes agree on who is who."""
+        """Wait until each primary has its replicas in step, and all nodes agree on who is who."""
 
         def replicated() -> bool:
             roles = [node.client.role() for node in self.nodes]
-            in_step = [int(role[2]) for role in roles if role[0] == b"slave" and role[3] == b"connected"]
+            in_step = Counter(int(role[2]) for role in roles if role[0] == b"slave" and role[3] == b"connected")
             told = [self.do(node, "NODES").values() for node in self.nodes]
             known = [sum("slave" in one["flags"] and "fail" not in one["flags"] for one in nodes) for nodes in told]
             primaries = {node.port for node, role in zip(self.nodes, roles, strict=True) if role[0] == b"master"}
-            return set(in_step) == primaries and set(known) == {3}
+            return in_step == dict.fromkeys(primaries, self._replicas) and set(known) == {3 * self._replicas}
 
-        wait_for(replicated, "a replica in step for each primary")
+        wait_for(replicated, "replicas in step for each primary")
         self.wait_until_agreed()
 
 

@@ -31,7 +31,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from ports import free_port
 from redis_cluster import ReplicatedCluster, names_on
-from redis_servers import Server, wait_for
+from redis_servers import wait_for
 from shard_lines import READY_TIMEOUT_S, Requester, ShardLine
 from stream_scale import ON_SHARD, Line, measure, show_head
 
@@ -45,13 +45,21 @@ class Case:
     wait_replicas: int
     full_coverage: str
     lags: bool
+    replicas: int = 1
 
     def __str__(self) -> str:
-        lag = "replica lags" if self.lags else ""
-        return f"wait_replicas {self.wait_replicas}, full coverage {self.full_coverage:3} {lag}"
+        lag = "lags" if self.lags else ""
+        return f"{self.replicas} replica, wait for {self.wait_replicas}, full coverage {self.full_coverage:3} {lag}"
 
 
-CASES = [Case(0, "yes", False), Case(0, "no", False), Case(1, "no", False), Case(0, "no", True), Case(1, "no", True)]
+CASES = [
+    Case(0, "yes", lags=False),
+    Case(0, "no", lags=False),
+    Case(1, "no", lags=False),
+    Case(1, "no", lags=False, replicas=2),
+    Case(0, "no", lags=True),
+    Case(1, "no", lags=True),
+]
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ def failovers(options: argparse.Namespace) -> list[dict[str, Any]]:
     for case in CASES * options.times:
         with ExitStack() as stack:
             coverage = (COVERAGE, case.full_coverage)
-            cluster = stack.enter_context(ReplicatedCluster(options.node_timeout_ms, *coverage))
+            cluster = stack.enter_context(ReplicatedCluster(options.node_timeout_ms, *coverage, replicas=case.replicas))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="line-worker-cluster-lines-")))
             felt = fail_over(options, case, cluster, folder)
         rows.append(asdict(felt))
@@ -158,7 +166,7 @@ def fail_over(options: argparse.Namespace, case: Case, cluster: ReplicatedCluste
         requester.start()
         for line in lines:
             line.wait_for_more(100)
-        strike(options, case, cluster, cluster.primary_of(struck.name))
+        strike(options, case, cluster, struck.name)
         published = [line.published() for line in lines]
         requester.end()
         for line in lines:
@@ -177,16 +185,17 @@ def fail_over(options: argparse.Namespace, case: Case, cluster: ReplicatedCluste
         )
 
 
-def strike(options: argparse.Namespace, case: Case, cluster: ReplicatedCluster, primary: Server) -> None:
-    """Kill a primary, wait for its heir, and bring it back."""
-    heir = cluster.replica_of(primary)
+def strike(options: argparse.Namespace, case: Case, cluster: ReplicatedCluster, line: str) -> None:
+    """Kill a line's primary, wait for its heir, and bring it back."""
+    primary = cluster.primary_of(line)
+    replica = cluster.replica_of(primary)
     if case.lags:
-        heir.pause()
+        replica.pause()
         time.sleep(options.lag)
     primary.kill()
     if case.lags:
-        heir.resume()
-    wait_for(lambda: heir.client.role()[0] == b"master", "the replica takes over")
+        replica.resume()
+    wait_for(lambda: cluster.primary_of(line).running, "a replica takes over")
     time.sleep(options.back_after)
     cluster.revive(primary)
 
