@@ -64,7 +64,7 @@ class Delivering:
         self._client = connect(settings)
         self._delivery = Delivery(
             sink,
-            Outbox(self._client, line.KEYS, name, KeepSettings(), uuid.uuid4().hex),
+            Outbox(self._client, line.KEYS, name, KeepSettings(), uuid.uuid4().hex, settings.redis),
             OutboxSettings.model_validate(outbox),
             self.metrics,
             self.stop,

@@ -52,7 +52,7 @@ def run_alerts(settings: Settings, stop: threading.Event) -> None:
         token = uuid.uuid4().hex
 
         def outbox(sink: str, at: Client) -> Outbox:
-            return Outbox(at, keys, sink, settings.keep, token)
+            return Outbox(at, keys, sink, settings.keep, token, settings.redis)
 
         sinks = create_sinks(settings.alerts, settings.line, standing)
         letters = OutboxLetters(client(), keys)

@@ -27,7 +27,9 @@ class RedisSettings(Section):
     connect_timeout_s: float = Field(3.0, gt=0, le=60, description="give up connecting after")
     timeout_s: float = Field(5.0, ge=1, le=60, description="give up waiting for a reply after")
     health_check_s: int = Field(10, ge=1, le=300, description="ping a connection that was idle this long")
-    wait_replicas: int = Field(0, ge=0, le=100, description="a frame is published once so many replicas have it too")
+    wait_replicas: int = Field(
+        0, ge=0, le=100, description="a frame is published, an alert sent, once so many replicas know of it"
+    )
     wait_timeout_ms: int = Field(500, ge=1, description="wait for those replicas; then the frame is published again")
 
     @field_validator("url")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from worker.errors import StreamError
-from worker.settings import KeepSettings
+from worker.errors import StreamError, StreamUnavailable
+from worker.settings import KeepSettings, RedisSettings
 from worker.stream.connection import BLOCK_MS, Client, mapping, stream_errors
 from worker.stream.fields import alert_from_fields
 from worker.stream.keys import LineKeys
@@ -17,6 +17,7 @@ LEASE_MS = 10_000
 RENEW_EVERY_S = 2.5
 """A lease that is not renewed for so long as `LEASE_MS` is anybody's: a dead process is replaced after it."""
 
+_NO_REPLICAS = RedisSettings()
 _PAGE = 500
 _SHOWN = 500
 
@@ -41,13 +42,22 @@ class Outbox:
     `token` names the process. It delivers while it has the lease; each step asks for that in Redis and prolongs it.
     """
 
-    def __init__(self, client: Client, keys: LineKeys, sink: str, keep: KeepSettings, token: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: LineKeys,
+        sink: str,
+        keep: KeepSettings,
+        token: str,
+        redis: RedisSettings = _NO_REPLICAS,
+    ) -> None:
         self.sink = sink
         self._client = client
         self._keys = keys.outbox(sink)
         self._all = keys.outboxes
         self._keep = keep
         self._token = token
+        self._redis = redis
         self._lease = Script(client, "outbox_lease.lua")
         self._seal = Script(client, "outbox.lua", "outbox_seal.lua")
         self._end = Script(client, "outbox.lua", "outbox_end.lua")
@@ -99,13 +109,18 @@ class Outbox:
     def seal(self, key: str, ids: Sequence[str]) -> list[Alert | StreamError | None]:
         """Before each try: these entries go under this key from here on, whoever tries.
 
+        With `redis.wait_replicas` so many replicas know of it too, so that it outlives a failover.
+
         Returns:
             The events; None for an entry that is gone, and then nothing new was sealed; an error for one that is none.
 
         Raises:
             LeaseLost: nothing was done.
         """
-        return self._sealed("", [part for entry_id in ids for part in (entry_id, key)])
+        events = self._sealed("", [part for entry_id in ids for part in (entry_id, key)])
+        if None not in events and self._redis.wait_replicas:
+            self._wait_for_replicas(key, ids[0])
+        return events
 
     def part(self, key: str, events: Sequence[OutboxEntry]) -> None:
         """The message with this key is none any more: from here on each of these goes alone, under its own id.
@@ -157,6 +172,19 @@ class Outbox:
         if entries is None:
             raise LeaseLost(f"another process delivers to {self.sink}")
         return [_alert(entry) if entry else None for entry in entries]
+
+    def _wait_for_replicas(self, key: str, entry_id: str) -> None:
+        # WAIT is for what its own connection wrote, and this may be a new one: hence the write before it. It may even
+        # lead to a new primary, so the seal is asked for too.
+        wanted = self._redis.wait_replicas
+        with stream_errors():
+            sealed, _, confirmed = self._client.execute_together(
+                ("HGET", self._keys.state, f"in:{entry_id}"),
+                ("PEXPIRE", self._keys.lease, LEASE_MS),
+                ("WAIT", wanted, self._redis.wait_timeout_ms),
+            )
+        if confirmed < wanted or sealed != key.encode():
+            raise StreamUnavailable(f"{confirmed} of {wanted} replicas confirmed a seal; see redis.wait_replicas")
 
     def _leave(self, key: str, ids: Sequence[str], reason: str, error: str) -> None:
         keys = [self._keys.lease, self._keys.waiting, self._keys.state, self._keys.dead]
