@@ -118,13 +118,16 @@ def is_ready() -> bool:
         return False
 
 
-def kill_each(stack: Stack) -> None:
+def kill_each(stack: Stack, line: str) -> None:
     for name in SERVICES:
-        above = stack.verdicts()
+        before, above = stack.kept(line), stack.verdicts()
         stack.call("kill", "-s", "KILL", name) if stack.compose[-1] == "compose" else stack.call("kill", name)
         time.sleep(AWAY_S)
         stack.call("start", name, check=False)
         stack.check(f"{name}: killed, and back", partial(stack.is_well, above + 10, time.time()))
+        if lost := before - stack.kept(line):
+            stack.rows.append((f"{name}: nothing is lost by it", False, ""))
+            print(f"FAILED  lost by killing {name}: {len(lost)} entries, {sorted(lost)[0]} for one", flush=True)
 
 
 def down_and_up(stack: Stack, line: str) -> None:
@@ -157,7 +160,7 @@ def main() -> None:
     stack.call("up", "-d", *([] if options.no_build else ["--build"]))
     try:
         stack.check("up: verdicts flow, every target is up", lambda: stack.is_well(10))
-        kill_each(stack)
+        kill_each(stack, options.line)
         down_and_up(stack, options.line)
     finally:
         stack.call("down", *wipe, check=False)

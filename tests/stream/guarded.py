@@ -57,6 +57,11 @@ class GuardedRedis:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def log(self) -> str:
+        """What the server said since it was started."""
+        return self._log.read_text()
+
     def password(self, user: str) -> str:
         return (self._secrets / f"redis_{user}_password").read_text()
 
