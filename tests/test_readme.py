@@ -1,4 +1,4 @@
-"""The README says what is true: its settings table is the code's. Run this file to print the table."""
+"""The documentation says what is true: its settings table is the code's. Run this file to print the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from worker.settings import Settings
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "deploy" / "docs" / "settings.md"
 
 
 def settings_rows(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = None) -> list[str]:
@@ -30,8 +30,8 @@ def settings_table() -> str:
     return "\n".join(["| setting | default | what |", "|---|---|---|", *settings_rows(Settings)])
 
 
-def test_the_settings_table_of_the_readme_is_the_codes() -> None:
-    assert settings_table() in README.read_text()
+def test_the_settings_table_is_the_codes() -> None:
+    assert settings_table() in PAGE.read_text()
 
 
 def test_every_setting_is_described() -> None:

@@ -62,16 +62,4 @@ def test_every_setting_is_there() -> None:
 def test_every_panel_is_on_a_dashboard() -> None:
     boards = [json.loads(file.read_text()) for file in (DEPLOY / "grafana" / "dashboards").glob("*.json")]
     titles = {panel["title"] for board in boards for panel in board["panels"]}
-    elsewhere = {"Full disks"}  # of the README
-    assert set(re.findall(r"«([^»]+)»", TEXT)) - elsewhere <= titles
-
-
-def test_every_link_leads_somewhere() -> None:
-    headings = {
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        page, _, anchor = target.partition("#")
-        assert not page or (DEPLOY / "docs" / page).is_file(), target
-        assert not anchor or page or anchor in headings, target
+    assert set(re.findall(r"«([^»]+)»", TEXT)) <= titles

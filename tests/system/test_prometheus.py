@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the running system: it finds what the README lists, and the ledger's own numbers."""
+"""A real Prometheus scrapes the running system: it finds what the documentation lists, and the ledger's own numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.stream.fields import entry_time_ns
 from .prometheus import Prometheus
 from .running import RunningLine
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "deploy" / "docs" / "metrics.md"
 OF_PRODUCE = {"line_produced_frames_total", "line_camera_outages_total"}
 IN_HAND = 3 * 8  # frames of a worker that dies: committed, perhaps, but not yet measured
 
@@ -29,10 +29,10 @@ def executable() -> str:
 
 
 def listed_metrics() -> set[str]:
-    """The metrics in the README's table."""
-    section = README.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    """The metrics in the table of deploy/docs/metrics.md."""
+    section = PAGE.read_text()
     names = set(re.findall(r"^\| `(line_\w+)` \|", section, re.MULTILINE))
-    assert names, "the README has no table of metrics under '## Metrics'"
+    assert names, "deploy/docs/metrics.md has no table of metrics"
     return names
 
 
@@ -144,6 +144,6 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
         assert list(prometheus.query("line_worker_up").values()) == [1, 1]
         line.wait_until(lambda: alerts_scraped(prometheus) == alerts_said(line), 30, "every alert event is scraped")
 
-        # And every metric that the README lists
+        # And every metric that the page lists
         names = {name.removesuffix("_bucket") for name in prometheus.names()}
         assert (listed_metrics() | OF_PRODUCE) - names == set()

@@ -14,7 +14,7 @@ class RedisSettings(Section):
     """How to reach Redis."""
 
     url: SecretStr = Field(
-        SecretStr("redis://127.0.0.1:6379/0"), description="a server, Sentinels or a Cluster; see «Redis»"
+        SecretStr("redis://127.0.0.1:6379/0"), description="a server, Sentinels or a Cluster, see deploy/docs/redis.md"
     )
     username: str = Field("", description="a user of Redis' ACL, where the URL names none")
     password: SecretStr = Field(SecretStr(""), description="the password, where the URL holds none")

@@ -39,7 +39,7 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Take a URL apart; see README, «Redis», for its forms.
+    """Take a URL apart; see deploy/docs/redis.md for its forms.
 
     Raises:
         ValueError: it is none of them; the message never holds a part of the URL, which may be a secret.
