@@ -142,7 +142,7 @@ class ServerGroup(ABC):
 class SentinelTrio(ServerGroup):
     """A primary, its replicas and three Sentinels, each a process of its own.
 
-    `url` is the line's `redis.url`. Servers keep an append-only file. As deploy/docs/redis.md advises, with two replicas a
+    `url` is the line's `redis.url`. Servers keep an append-only file. As the page on Redis advises, with two replicas a
     primary that has none left takes no writes: the others may have another one.
     """
 

@@ -1,7 +1,7 @@
-"""Prints what an image installs, at the versions that are installed here: `python deploy/docker/pin.py fast,serve,mqtt`.
+"""Prints what an image installs, at the versions installed here: `python deploy/docker/pin.py fast,serve,mqtt`.
 
-Run it in an environment in which `pip install -e '.[fast,serve,mqtt]'` was done and the tests pass. What paddle needs is
-among it, paddle itself is not: which one an image gets is in devices/.
+Run it in an environment in which `pip install -e '.[fast,serve,mqtt]'` was done and the tests pass. What paddle needs
+is among it, paddle itself is not: which one an image gets is in devices/.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def disk_full(scene: Scene) -> Iterator[None]:
     scene.redis.fill_disk(full=False)
     time.sleep(2.5)  # it tries again once a second, and flushes once a second
     # Redis 7.0 cuts off what it wrote in part, and goes on behind it in a file that it has begun by a rewrite: the hole
-    # that this leaves can not be read when it starts again. So the file is written anew, as deploy/docs/faults.md advises.
+    # that this leaves can not be read when it starts again. So the file is written anew, as the page on faults advises.
     scene.redis.rewrite_file()
     scene.redis.client.config_set("appendfsync", scene.redis.appendfsync)
 

@@ -1,6 +1,6 @@
 """Makes rules.yaml, the rules of deploy/prometheus as an object of the Prometheus operator: run it after each change.
 
-    .venv/bin/python deploy/kubernetes/components/monitoring/make_rules.py
+.venv/bin/python deploy/kubernetes/components/monitoring/make_rules.py
 """
 
 from __future__ import annotations
