@@ -175,10 +175,10 @@ def test_what_is_shelved_is_told_when_its_time_is_over(
     loop = loop_of(store, settings, clock)
     store.by_s = -86_400
     attend(loop, clock)
-    store.by_s += 598
+    store.by_s += 500
     attend(loop, clock)
     assert len(line.alerts(client)) == 2
-    store.by_s += 3
+    store.by_s += 200
     for _ in range(3):
         attend(loop, clock)
     told = line.alerts(client)[2:]

@@ -46,6 +46,12 @@ def alerts(redis_url: str) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine under load takes its time."""
+    monkeypatch.setattr("worker.gateway.alerts.CARRIED_OUT_WITHIN_S", 60)
+
+
 def events(client: Client) -> list[Alert]:
     return last_entries(client, KEYS.alerts, alert_from_fields, 1_000)
 
