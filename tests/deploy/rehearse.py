@@ -48,6 +48,14 @@ class Stack:
             raise SystemExit(f"{' '.join(self.compose)} {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def start(self, name: str) -> None:
+        """Podman may say that what a service waits for has ended already; the next try starts it."""
+        for _ in range(5):
+            self.call("start", name, check=False)
+            if "here" in self.call("exec", "-T", name, "echo", "here", check=False):
+                return
+            time.sleep(1.0)
+
     def ledger(self) -> dict[str, Any]:
         """The books; empty where nobody can tell them."""
         said = self.call("exec", "-T", "worker", "line-worker", "ledger", "--json", check=False)
@@ -123,7 +131,7 @@ def kill_each(stack: Stack, line: str) -> None:
         before, above = stack.kept(line), stack.verdicts()
         stack.call("kill", "-s", "KILL", name) if stack.compose[-1] == "compose" else stack.call("kill", name)
         time.sleep(AWAY_S)
-        stack.call("start", name, check=False)
+        stack.start(name)
         stack.check(f"{name}: killed, and back", partial(stack.is_well, above + 10, time.time()))
         if lost := before - stack.kept(line):
             stack.rows.append((f"{name}: nothing is lost by it", False, ""))
