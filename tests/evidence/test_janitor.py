@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from .kept import AT, LINE, age, files, record, texts
 
 DAY_NS = 86_400_000_000_000
 BLOCK = 4096
+NOBODY = 65_534
 FILES_A_RECORD = 4
 
 
@@ -38,6 +42,21 @@ def fill(folder: Path, days: int = 1, each: int = 4, cameras: tuple[str, ...] = 
                 writer.write(record(10 * number + place, camera=camera, at=AT + day * DAY_NS))
     age(path for path in folder.rglob("*") if path.is_file())
     return days * each * len(cameras)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of a user who is bound by rights, as which the test goes on: root is by none."""
+    folder = Path(tempfile.mkdtemp())
+    user = os.geteuid()
+    os.chown(folder, user or NOBODY, -1)
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        shutil.rmtree(folder)
 
 
 def size(folder: Path) -> int:
@@ -143,6 +162,53 @@ def test_what_a_killed_worker_left_half_written_goes_after_a_while(tmp_path: Pat
     age([old, day / ".theirs.part"])
     janitor(tmp_path).sweep(AT)
     assert (old.exists(), new.exists(), (day / ".theirs.part").exists()) == (False, True, True)
+
+
+def test_what_is_half_written_in_a_day_that_does_not_change_any_more_goes_too(tmp_path: Path) -> None:
+    fill(tmp_path, cameras=("a",))
+    half = tmp_path / LINE / "a" / "2026-11-28" / f".{stem_of(record(900).result, AT)}.jpg.part"
+    half.write_bytes(b"half")
+    age([half.parent])
+    one = janitor(tmp_path)
+    # Given that it was too young when the day was first looked at
+    one.sweep(AT)
+    assert half.exists()
+    # When it is old, and nothing else has changed
+    age([half])
+    one.sweep(AT)
+    assert not half.exists()
+
+
+def test_files_of_the_future_are_not_young(tmp_path: Path) -> None:
+    # Given a clock that was put back after they were written
+    fill(tmp_path)
+    half = tmp_path / LINE / "a" / "2026-11-28" / f".{stem_of(record(900).result, AT)}.jpg.part"
+    half.write_bytes(b"half")
+    age((path for path in tmp_path.rglob("*") if path.is_file()), -365 * 24 * 3600)
+    assert janitor(tmp_path, max_bytes=1).sweep(AT) == 0
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_we_may_not_read_keeps_no_other_from_being_swept(unprivileged: Path) -> None:
+    count = fill(unprivileged, days=2)
+    closed = unprivileged / LINE / "a" / "2026-11-28", unprivileged / LINE / "private"
+    closed[1].mkdir()
+    (unprivileged / LINE / "b" / "2026-11-28").chmod(0o500)  # may be read, and nothing in it deleted
+    for folder in closed:
+        folder.chmod(0)
+    one = janitor(unprivileged, keep_days=1, max_bytes=1)
+    try:
+        one.sweep(AT + 50 * DAY_NS)
+        assert "Permission denied" in one.trouble
+    finally:
+        for folder in unprivileged.glob("*/*/*"), unprivileged.glob("*/*"):
+            for path in folder:
+                path.chmod(0o700)
+    left = {path.parent.parent.name + "/" + path.parent.name for path in unprivileged.rglob("*_NG_*")}
+    assert left == {"a/2026-11-28", "b/2026-11-28"}
+    assert len(texts(unprivileged)) == count // 2
+    one.sweep(AT + 50 * DAY_NS)
+    assert (one.trouble, texts(unprivileged)) == ("", [])
 
 
 def test_one_janitor_at_a_time(tmp_path: Path) -> None:

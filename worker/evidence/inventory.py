@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -30,6 +30,11 @@ def size_on_disk(stat: os.stat_result) -> int:
     return -(-stat.st_size // _BLOCK) * _BLOCK
 
 
+def is_recent(stat: os.stat_result, within_s: float) -> bool:
+    """Whether a file was written within so many seconds. What is of the future was not: the clock was put back since."""
+    return abs(time.time() - stat.st_mtime) < within_s
+
+
 class Inventory:
     """Knows the days in the folder of a line. Files that are not ours by their names are not seen at all."""
 
@@ -37,16 +42,31 @@ class Inventory:
         self._folder = folder
         self._line = folder_name(line)
         self._known: dict[Day, tuple[int, int]] = {}  # the folder's time, and bytes
+        self.trouble = ""
 
     def count(self) -> dict[Day, int]:
         """Bytes of each day. Also deletes what killed workers have left half-written.
 
         Raises:
-            OSError: the line's folder cannot be read.
+            OSError: the line's folder cannot be read, or a disk fails.
         """
+        self.trouble = ""
         found = {day: self._bytes(day) for day in self._days()}
         self._known = {day: known for day, known in self._known.items() if day in found}
         return found
+
+    @contextmanager
+    def passing_over(self) -> Iterator[None]:
+        """Pass over what is gone, and what we have no right to: `trouble` names the last of that, until the next count.
+
+        One folder that somebody else has put there must not keep all others from being swept.
+        """
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except PermissionError as error:
+            self.trouble = str(error)
 
     def open(self, day: Day) -> AbstractContextManager[int]:
         """A descriptor of the day's folder, see `opened`."""
@@ -64,21 +84,18 @@ class Inventory:
         with opened(self._folder, self._line) as line:
             for camera in _folders(line):
                 if is_camera(camera):
-                    with (
-                        suppress(FileNotFoundError, NotADirectoryError),
-                        opened(self._folder, self._line, camera) as at,
-                    ):
+                    with self.passing_over(), opened(self._folder, self._line, camera) as at:
                         yield from [Day(name, camera) for name in _folders(at) if is_day(name)]
 
     def _bytes(self, day: Day) -> int:
-        with suppress(FileNotFoundError, NotADirectoryError), self.open(day) as folder:
+        with self.passing_over(), self.open(day) as folder:
             changed = os.fstat(folder).st_mtime_ns
             known = self._known.get(day)
             if known and known[0] == changed:
                 return known[1]
             settled = time.time_ns() - changed > _SETTLED_NS
-            size = _count(folder)
-            if settled:
+            size, is_whole = _count(folder)
+            if settled and is_whole:
                 self._known[day] = changed, size
             return size
         return 0
@@ -89,9 +106,9 @@ def _folders(at: int) -> list[str]:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _count(folder: int) -> int:
-    """Bytes of our files in it, after what is half-written and old was deleted."""
-    size, old = 0, time.time() - _LEFT_AFTER_S
+def _count(folder: int) -> tuple[int, bool]:
+    """Bytes of our files in it, after what is half-written and old was deleted, and whether nothing half-written stays."""
+    size, is_whole = 0, True
     with os.scandir(folder) as entries:
         for entry in entries:
             half = is_part(entry.name)
@@ -101,8 +118,9 @@ def _count(folder: int) -> int:
                 stat = entry.stat(follow_symlinks=False)
                 if not S_ISREG(stat.st_mode):
                     continue
-                if half and stat.st_mtime < old:
+                if half and not is_recent(stat, _LEFT_AFTER_S):
                     os.unlink(entry.name, dir_fd=folder)
-                else:
-                    size += size_on_disk(stat)
-    return size
+                    continue
+                is_whole = is_whole and not half
+                size += size_on_disk(stat)
+    return size, is_whole

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import heapq
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -14,7 +13,7 @@ from stat import S_ISREG
 
 import structlog
 
-from worker.evidence.inventory import Day, Inventory, size_on_disk
+from worker.evidence.inventory import Day, Inventory, is_recent, size_on_disk
 from worker.evidence.layout import JSON, create, day_of, folder_name, opened, parts_of
 from worker.settings import EvidenceSettings
 
@@ -50,6 +49,11 @@ class Janitor:
         """
         return self._missing() > 0
 
+    @property
+    def trouble(self) -> str:
+        """What the last sweep had no right to read or delete, and so passed over; empty where there was none."""
+        return self._inventory.trouble
+
     def sweep(self, now_ns: int) -> int | None:
         """Delete what is beyond the limits; the bytes that are there then. None where another janitor is at work.
 
@@ -57,7 +61,7 @@ class Janitor:
             now_ns: unix nanoseconds.
 
         Raises:
-            OSError: the folder is not there, or something in it cannot be read or deleted.
+            OSError: the folder is not there, or its disk fails.
         """
         with self._alone() as alone:
             if not alone:
@@ -131,7 +135,7 @@ class Janitor:
     def _files(self, folders: Sequence[Day], after: File) -> Iterator[File]:
         """Our files that come after this one."""
         for day in folders:
-            with suppress(FileNotFoundError), self._inventory.open(day) as folder, os.scandir(folder) as entries:
+            with self._inventory.passing_over(), self._inventory.open(day) as folder, os.scandir(folder) as entries:
                 for entry in entries:
                     if parts := parts_of(entry.name):
                         stem, ending = parts
@@ -140,10 +144,10 @@ class Janitor:
 
     def _delete(self, record: Sequence[File]) -> int:
         """The bytes that it freed: none where somebody was first, or something of it is too young to be touched."""
-        freed, old = 0, time.time() - _YOUNG_S
-        with suppress(FileNotFoundError), self._inventory.open(record[0][3]) as folder:
+        freed = 0
+        with self._inventory.passing_over(), self._inventory.open(record[0][3]) as folder:
             found = {name: stat for name in map(_name, record) if (stat := _stat(name, folder))}
-            if any(stat.st_mtime > old for stat in found.values()):
+            if any(is_recent(stat, _YOUNG_S) for stat in found.values()):
                 return 0
             for name, stat in found.items():
                 with suppress(FileNotFoundError):

@@ -76,5 +76,7 @@ class Upkeep:
                 log.warning("evidence cannot be swept", error=str(error), exc_info=not isinstance(error, OSError))
             self._failure = str(error)
         else:
-            self._failure = ""
+            if self._janitor.trouble and not self._failure:
+                log.warning("some evidence cannot be swept", error=self._janitor.trouble)
+            self._failure = self._janitor.trouble
             self._size = self._size if size is None else size
