@@ -31,7 +31,7 @@ def size_on_disk(stat: os.stat_result) -> int:
 
 
 def is_recent(stat: os.stat_result, within_s: float) -> bool:
-    """Whether a file was written within so many seconds. What is of the future was not: the clock was put back since."""
+    """Whether a file was written within so many seconds. One of the future was not: the clock was put back since."""
     return abs(time.time() - stat.st_mtime) < within_s
 
 
@@ -88,6 +88,7 @@ class Inventory:
                         yield from [Day(name, camera) for name in _folders(at) if is_day(name)]
 
     def _bytes(self, day: Day) -> int:
+        size = 0
         with self.passing_over(), self.open(day) as folder:
             changed = os.fstat(folder).st_mtime_ns
             known = self._known.get(day)
@@ -97,8 +98,7 @@ class Inventory:
             size, is_whole = _count(folder)
             if settled and is_whole:
                 self._known[day] = changed, size
-            return size
-        return 0
+        return size
 
 
 def _folders(at: int) -> list[str]:
@@ -107,7 +107,7 @@ def _folders(at: int) -> list[str]:
 
 
 def _count(folder: int) -> tuple[int, bool]:
-    """Bytes of our files in it, after what is half-written and old was deleted, and whether nothing half-written stays."""
+    """Bytes of our files in it, after what is half-written and old was deleted, and whether nothing of that stays."""
     size, is_whole = 0, True
     with os.scandir(folder) as entries:
         for entry in entries:
