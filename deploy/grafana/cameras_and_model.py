@@ -72,13 +72,15 @@ def _verdicts(board: Dashboard) -> Dashboard:
     bad = f'increase(line_frames_total{{{CAMERA}, verdict="NG"}}[15m])'
     frames = f"rate(line_frames_total{{{CAMERA}}}{RATE})"
     of_camera = "sum by (line, camera)"
+    all_of_them = f"{of_camera} ({VERDICTS} ({inspected}))"
     return (
         board.with_row(Row("Verdicts"))
         .with_panel(
             curves(
                 "NG share",
                 "NG among OK and NG, over 15 minutes.",
-                (f"max by (line, camera) ({bad}) / {of_camera} ({VERDICTS} ({inspected}))", "{{camera}}"),
+                # A camera without any NG has no such count: its share is 0.
+                (f"(max by (line, camera) ({bad}) or 0 * {all_of_them}) / {all_of_them}", "{{camera}}"),
                 unit="percentunit",
             )
         )

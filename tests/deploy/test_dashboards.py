@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import combinations
@@ -14,6 +15,7 @@ import yaml
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
+SHARES = {"good": 0, "bad": 0.1}
 
 
 def panels(file: Path) -> list[dict[str, Any]]:
@@ -46,6 +48,26 @@ def test_every_panel_says_what_it_shows_in_which_unit(file: Path) -> None:
         assert panel["type"] == "state-timeline" or unit["unit"], panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}"
         assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+
+
+def test_a_camera_without_any_ng_has_a_share_of_none(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool on the PATH (apt install prometheus)")
+    [panel] = [one for one in panels(GRAFANA / "dashboards" / "cameras-and-model.json") if one["title"] == "NG share"]
+    query = panel["targets"][0]["expr"].replace("$line", ".*").replace("$camera", ".*")
+    counts = {("good", "OK"): "0+90x30", ("bad", "OK"): "0+90x30", ("bad", "NG"): "0+10x30"}
+    series = [
+        {"series": f'line_frames_total{{line="a", camera="{camera}", verdict="{verdict}"}}', "values": values}
+        for (camera, verdict), values in counts.items()
+    ]
+    shares = [{"labels": f'{{line="a", camera="{camera}"}}', "value": value} for camera, value in SHARES.items()]
+    expected = {"expr": query, "eval_time": "20m", "exp_samples": shares}
+    file = tmp_path / "test.yml"
+    file.write_text(
+        yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [expected]}]})
+    )
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
