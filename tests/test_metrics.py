@@ -15,6 +15,7 @@ from worker.metrics import (
     OTHER_CAMERAS,
     AlertMetrics,
     CameraLabels,
+    LedgerCollector,
     WorkerMetrics,
     merged_registry,
     of_line,
@@ -84,6 +85,23 @@ def test_every_sample_that_is_served_names_its_line() -> None:
     assert {sample.labels["line"] for sample in samples} == {"line1"}
     assert served.get_sample_value("line_latency_seconds_count", {"line": "line1", "camera": "a"}) == 1
     assert served.get_sample_value("process_resident_memory_bytes", {"line": "line1"}) > 0
+
+
+def test_a_count_that_lost_its_last_moments_waits_for_them_and_one_that_began_anew_does_not() -> None:
+    counts = [0, 100, 97, 99, 101, 160, 0, 2]
+    books = iter(counts)
+
+    def read() -> dict[str, object]:
+        count = next(books)
+        left = dict.fromkeys(("backlog_bytes", "pending", "dead_letters_kept", "memory_bytes", "memory_limit_bytes"), 0)
+        cameras = {"a": {"verdict:OK": count}} if count else {}
+        return left | {"produced": count, "backlog": 0, "ledger_difference": 0, "cameras": cameras}
+
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector("line1", read))
+    shown = [{sample.name: sample.value for one in registry.collect() for sample in one.samples} for _ in counts]
+    assert [one["line_frames_produced_total"] for one in shown] == [0, 100, 100, 100, 101, 160, 0, 2]
+    assert [one.get("line_frames_total", 0) for one in shown] == [0, 100, 100, 100, 101, 160, 0, 2]
 
 
 def test_of_several_workers_the_latest_result_of_a_camera_is_served(tmp_path: Path) -> None:

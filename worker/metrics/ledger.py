@@ -21,6 +21,7 @@ class LedgerCollector(Collector):
     def __init__(self, line: str, read: Callable[[], Mapping[str, Any]]) -> None:
         self._line = line
         self._read = read
+        self._shown: dict[tuple[str, ...], int] = {}
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not wait for Redis."""
@@ -43,7 +44,7 @@ class LedgerCollector(Collector):
 
     def _totals(self, ledger: Mapping[str, Any]) -> Iterable[Metric]:
         produced = CounterMetricFamily("line_frames_produced", "Frames that entered the stream", labels=["line"])
-        produced.add_metric([self._line], ledger["produced"])
+        produced.add_metric([self._line], self._going_up(ledger["produced"], "produced"))
         yield produced
         for name, key, text in (
             ("line_backlog_frames", "backlog", "Frames waiting or in work"),
@@ -72,5 +73,16 @@ class LedgerCollector(Collector):
             for what, count in counts.items():
                 kind, _, detail = what.partition(":")
                 if kind in families:
-                    families[kind].add_metric([self._line, camera, detail], count)
+                    families[kind].add_metric([self._line, camera, detail], self._going_up(count, camera, what))
         yield from families.values()
+
+    def _going_up(self, count: int, *name: str) -> int:
+        """The count; where it fell a little, what it was, until it is there again.
+
+        A Redis that crashed or failed over goes on without the last moments of its books. To Prometheus whatever falls
+        began anew at nothing, so that all that was ever counted would be the increase of one minute. What fell to less
+        than half of it did begin anew.
+        """
+        shown = self._shown.get(name, 0)
+        self._shown[name] = shown if shown / 2 < count < shown else count
+        return self._shown[name]
