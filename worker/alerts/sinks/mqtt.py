@@ -15,7 +15,7 @@ from worker.alerts.life import SEVERITY, OpenAlert
 from worker.alerts.sinks.mqtt_connection import Message, MqttConnection, mqtt_context
 from worker.alerts.sinks.payload import payload
 from worker.alerts.standing import Standing
-from worker.errors import DeliveryError, LineError, RefusedError, UnreachableError
+from worker.errors import LineError, RefusedError, UnreachableError
 from worker.settings import MqttSettings
 from worker.settings.listed import NAME
 from worker.settings.secrets import read_secret
@@ -83,6 +83,7 @@ class Mqtt:
         self._client_id = settings.client_id or f"line-worker-{line}"
         self._connection: MqttConnection | None = None
         self._trouble = ""
+        self._refusals: list[str] = []
         self._connected = threading.Event()
         self._look_now = threading.Event()
         self._stopping = threading.Event()
@@ -172,14 +173,15 @@ class Mqtt:
         for topic in told.keys() - states.keys():
             states[topic] = _state(self._topics.camera(topic) or "", [])
         news = [Message(topic, state, retain=True) for topic, state in states.items() if told.get(topic) != state]
-        told.update(states)
-        try:
-            connection.publish(news)
-        except UnreachableError:
-            raise
-        except DeliveryError as error:
-            log.error("the MQTT broker refuses the state of a camera", error=str(error))
+        refused = connection.offer(news)
+        self._note_refusals([*refused.values()])
+        told.update({topic: state for topic, state in states.items() if topic not in refused})  # those: at each look
         return True
+
+    def _note_refusals(self, said: list[str]) -> None:
+        if said and said != self._refusals:  # said once, however often it is tried
+            log.error("the MQTT broker refuses the state of a camera", error=said[0], states=len(said))
+        self._refusals = said
 
     def _note_trouble(self, error: Exception) -> None:
         if str(error) != self._trouble:  # said once, however often it is tried

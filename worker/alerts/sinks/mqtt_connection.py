@@ -95,17 +95,21 @@ class MqttConnection:
             UnreachableError: it did not, or the connection broke; this one is over.
             DeliveryError: it refuses one, and says so (MQTT 5). All have been sent.
         """
+        for refusal in self.offer(messages).values():
+            raise DeliveryError(refusal)
+
+    def offer(self, messages: Sequence[Message]) -> dict[str, str]:
+        """Publish, and return when the broker has answered all: by topic, what it says of those that it refuses.
+
+        Raises:
+            UnreachableError: it did not, or the connection broke; this one is over.
+        """
         under_way = [
-            (message, self._client.publish(message.topic, message.payload, _QOS, message.retain).mid)
+            (message.topic, self._client.publish(message.topic, message.payload, _QOS, message.retain).mid)
             for message in messages
         ]
-        refused = ""
-        for message, mid in under_way:
-            answer = self._wait_for(mid)
-            if answer.is_failure:
-                refused = refused or f"{self._name} refuses {message.topic}: {answer}"
-        if refused:
-            raise DeliveryError(refused)
+        answers = [(topic, self._wait_for(mid)) for topic, mid in under_way]
+        return {topic: f"{self._name} refuses {topic}: {answer}" for topic, answer in answers if answer.is_failure}
 
     def find_retained(self, pattern: str) -> None:
         """Ask which topics like this one the broker keeps something under; `take_retained` has them once it answers."""
