@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import line
 import pytest
@@ -16,7 +15,7 @@ from worker.orders import Acknowledge, Scope, Shelve, Unshelve
 from worker.runtime.alert_desk import AlertDesk
 from worker.runtime.alert_loop import AlertLoop
 from worker.settings import Settings
-from worker.stream.connection import Client, connect
+from worker.stream.connection import Client
 from worker.stream.orders import PAGE, Orders
 from worker.types import Alert, AlertKind, AlertState
 
@@ -29,13 +28,6 @@ RAISED, UPDATED, CLEARED, ACKNOWLEDGED = (
 def settings(redis_url: str) -> Settings:
     rule = {"anomaly__window": 1, "anomaly__raise_at": 1, "anomaly__clear_after": 2}
     return settings_at(redis_url, reorder_ms=0, worker_down_s=0, **rule)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[Client]:
-    client = connect(settings)
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,12 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small_model")
     export(Stfpm(folded_backbone(fold(draw(0))), fresh_student(draw(1))), folder, (SIZE, SIZE))
     return folder
+
+
+@pytest.fixture
+def prometheus_program() -> str:
+    """The program."""
+    found = shutil.which("prometheus")
+    if found is None:
+        pytest.skip("no prometheus on the PATH (apt install prometheus)")
+    return found

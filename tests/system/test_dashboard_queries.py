@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,14 +22,6 @@ RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yml"))
 
 GRAFANAS = {"$__rate_interval": "20s", "$line": "test", "$camera": ".*"}
 """What Grafana puts in, for an interval of scrapes of a second and all cameras of the line."""
-
-
-@pytest.fixture
-def executable() -> str:
-    found = shutil.which("prometheus")
-    if found is None:
-        pytest.skip("no prometheus on the PATH (apt install prometheus)")
-    return found
 
 
 def dashboard_queries() -> Iterator[tuple[str, str]]:
@@ -84,7 +75,7 @@ def wait_for_data(line: RunningLine, prometheus: Prometheus, queries: list[tuple
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_query_gives_data_of_a_line_at_work(
-    redis_url: str, small_model: Path, executable: str, tmp_path: Path
+    redis_url: str, small_model: Path, prometheus_program: str, tmp_path: Path
 ) -> None:
     ports = {job: free_port() for job in ("worker", "alerts", "gateway", "cameras")}
     settings = {
@@ -97,7 +88,7 @@ def test_every_query_gives_data_of_a_line_at_work(
     }
     with (
         RunningLine(redis_url, tmp_path, model=small_model, **settings) as line,
-        Prometheus(executable, tmp_path, ports, RULES) as prometheus,
+        Prometheus(prometheus_program, tmp_path, ports, RULES) as prometheus,
     ):
         # Given drops at a full queue, a dead letter, a black picture and one past its deadline
         line.start("alerts", "alerts")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from pathlib import Path
 
-import pytest
 from ports import free_port
 
 from worker.stream.fields import entry_time_ns
@@ -18,14 +16,6 @@ from .running import RunningLine
 PAGE = Path(__file__).parents[2] / "deploy" / "docs" / "metrics.md"
 OF_PRODUCE = {"line_produced_frames_total", "line_camera_outages_total"}
 IN_HAND = 3 * 8  # frames of a worker that dies: committed, perhaps, but not yet measured
-
-
-@pytest.fixture
-def executable() -> str:
-    found = shutil.which("prometheus")
-    if found is None:
-        pytest.skip("no prometheus on the PATH (apt install prometheus)")
-    return found
 
 
 def listed_metrics() -> set[str]:
@@ -77,8 +67,8 @@ def let_all_be_scraped(line: RunningLine, prometheus: Prometheus) -> None:
     line.wait_until(lambda: prometheus.has_scraped_all_since(now), 30, "every endpoint was scraped")
 
 
-def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
-    redis_url: str, small_model: Path, executable: str, tmp_path: Path
+def test_prometheus_sees_the_listed_metrics_and_the_ledgers_numbers(
+    redis_url: str, small_model: Path, prometheus_program: str, tmp_path: Path
 ) -> None:
     ports = {job: free_port() for job in ("run", "alerts", "produce", "serve")}
     served = {"metrics__port": ports["run"], "metrics__alerts_port": ports["alerts"]}
@@ -86,7 +76,7 @@ def test_prometheus_sees_the_readmes_metrics_and_the_ledgers_numbers(
     settings |= {"evidence__folder": tmp_path / "evidence"}
     with (
         RunningLine(redis_url, tmp_path, model=small_model, **settings) as line,
-        Prometheus(executable, tmp_path, ports) as prometheus,
+        Prometheus(prometheus_program, tmp_path, ports) as prometheus,
     ):
         # Given drops at a full queue, a dead letter, alerts on parts that are all rejected, and a camera that is
         # away, for which `produce` stays and serves its counts
