@@ -163,14 +163,17 @@ def test_a_state_that_was_refused_is_told_when_the_broker_lets_us(tmp_path: Path
     acl.write_text(f"user {USER}\ntopic write {BASE}/status\ntopic read line-worker/#\n")
     acl.chmod(0o644)
     stands = {"c1": [opened()]}
-    with Mosquitto(tmp_path, free_port(), f"acl_file {acl}") as broker, Subscriber(broker.port) as subscriber:
-        with sink(broker, lambda: stands):
-            line.wait_until(lambda: f"{BASE}/camera/c1/state" in broker.log.read_text())
-            line.wait_until(lambda: subscriber.now == {f"{BASE}/status": "online"})
-            acl.write_text(f"user {USER}\ntopic readwrite line-worker/#\n")
-            broker.reload()
-            line.wait_until(lambda: subscriber.now.get(f"{BASE}/camera/c1/state", {}).get("severity") == "critical")
-            assert [text for topic, text in subscriber.history if topic == f"{BASE}/status"] == ["online"]
+    with (
+        Mosquitto(tmp_path, free_port(), f"acl_file {acl}") as broker,
+        Subscriber(broker.port) as subscriber,
+        sink(broker, lambda: stands),
+    ):
+        line.wait_until(lambda: f"{BASE}/camera/c1/state" in broker.log.read_text())
+        line.wait_until(lambda: subscriber.now == {f"{BASE}/status": "online"})
+        acl.write_text(f"user {USER}\ntopic readwrite line-worker/#\n")
+        broker.reload()
+        line.wait_until(lambda: subscriber.now.get(f"{BASE}/camera/c1/state", {}).get("severity") == "critical")
+        assert [text for topic, text in subscriber.history if topic == f"{BASE}/status"] == ["online"]
 
 
 def test_a_name_that_is_no_part_of_a_topic_is_refused(broker: Mosquitto) -> None:

@@ -77,6 +77,27 @@ def test_a_letter_is_replayed_and_another_purged(run: Run, client: Client, dead:
     assert last.event == dead[0]
 
 
+def test_the_words_of_a_receiver_do_not_steer_a_terminal(run: Run, client: Client, dead: list[str]) -> None:
+    webhook = Outbox(client, KEYS, "webhook", KeepSettings(), "me")
+    entry, *_ = webhook.all()
+    webhook.failed(entry.event, "500: \x1b]0;title\x07\x1b[2J\r\nlog  0 waiting")
+    webhook.bury(entry.event, [entry.id], "refused", "422: \x1b[2J\n")
+    _, listed = run("outbox", "list").output.splitlines()
+    *_, letter = run("outbox", "dead").output.splitlines()
+    assert listed.endswith("500:  ]0;title  [2J  log  0 waiting")
+    assert (listed + letter).isprintable()
+
+
+@pytest.mark.parametrize("command", ["replay", "purge"])
+def test_what_is_no_letters_id_changes_nothing(run: Run, dead: list[str], command: str) -> None:
+    first, second = letter_ids(run)
+    for name in (first.partition("-")[0], "-", "+", f"({first}", "$", "x", f"{first}\n"):
+        done = run("outbox", command, "webhook", "--", name)
+        assert done.exit_code == 69
+        assert "is no letter's id" in done.output
+    assert letter_ids(run) == [first, second]
+
+
 def test_all_letters_of_a_reason_are_replayed(run: Run, client: Client, dead: list[str]) -> None:
     _, second = letter_ids(run)
     assert len(run("outbox", "replay", "webhook", "--all", "--reason", "refused").output.splitlines()) == 1
@@ -94,8 +115,8 @@ def test_all_letters_of_a_reason_are_replayed(run: Run, client: Client, dead: li
         (["replay", "fax", "--all"], "log, webhook"),
         (["dead", "fax"], "log, webhook"),
         (["replay", "webhook", "1-1"], "no dead letter 1-1"),
-        (["replay", "webhook", "nonsense"], "nvalid stream ID"),
-        (["purge", "webhook", "-"], "nvalid stream ID"),
+        (["replay", "webhook", "nonsense"], "is no letter's id"),
+        (["purge", "webhook", "-"], "is no letter's id"),
     ],
 )
 def test_what_is_not_meant_is_refused(run: Run, dead: list[str], arguments: list[str], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from worker.stream.scripts import Script
 
 _PAGE = 100
 _BURIED = "buried:"
+_ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class OutboxLetters:
         Raises:
             StreamError: there is no such letter.
         """
+        _check_id(letter_id)
         keys = self._keys.outbox(sink)
         with stream_errors():
             new_id = self._replay([keys.waiting, keys.dead], [letter_id])
@@ -101,7 +104,12 @@ class OutboxLetters:
         return str(new_id.decode())
 
     def purge(self, sink: str, letter_id: str) -> bool:
-        """Delete the letter for good; False where it was gone already."""
+        """Delete the letter for good; False where it was gone already.
+
+        Raises:
+            StreamError: it cannot be a letter's id.
+        """
+        _check_id(letter_id)
         with stream_errors():
             return bool(self._client.execute_command("XDEL", self._keys.outbox(sink).dead, letter_id) == 1)
 
@@ -112,6 +120,12 @@ class OutboxLetters:
                 if isinstance(reply, Exception):
                     raise reply
         return replies
+
+
+def _check_id(letter_id: str) -> None:
+    # Redis takes half an id too, and in each command for something else.
+    if not _ENTRY_ID.fullmatch(letter_id):
+        raise StreamError(f"{letter_id[:100]!r} is no letter's id; `line-worker outbox dead` shows them")
 
 
 def _view(sink: str, now_s: int, waiting: int, oldest: list[Any], dead: int, state: list[Any]) -> OutboxView:

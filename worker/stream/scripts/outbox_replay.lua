@@ -16,5 +16,5 @@ for i = 1, #letter[2], 2 do
   end
 end
 local id = redis.call('XADD', outbox, '*', unpack(fields))
-redis.call('XDEL', dead, ARGV[1])
+redis.call('XDEL', dead, letter[1])
 return id
