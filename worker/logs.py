@@ -11,6 +11,7 @@ from typing import TextIO
 
 import structlog
 
+from worker.plain import plain
 from worker.settings import LogSettings
 
 
@@ -27,8 +28,7 @@ def configure(settings: LogSettings, **context: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    if not console:
-        processors.append(structlog.processors.format_exc_info)
+    processors.append(_made_plain if console else structlog.processors.format_exc_info)
     structlog.configure(
         processors=[*processors, _bound(context), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
@@ -53,6 +53,11 @@ class _Lossy:
             self._file.flush()
 
     log = debug = info = warn = warning = error = critical = exception = fatal = msg
+
+
+def _made_plain(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """What others say, cameras and receivers of alerts among them, does not steer the terminal."""
+    return {name: plain(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def _bound(context: dict[str, str]) -> structlog.types.Processor:

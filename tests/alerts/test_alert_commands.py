@@ -18,9 +18,14 @@ from alert_results import NG, OK
 from click.testing import CliRunner, Result
 from webhook_server import Receiver
 
+from worker.alerts.life import OpenAlert
+from worker.alerts.policy import CameraState, RuleState
 from worker.cli import main
+from worker.settings import KeepSettings
+from worker.stream.alarm_states import Saved
+from worker.stream.alerting import AlertStore
 from worker.stream.connection import Client
-from worker.types import AlertState
+from worker.types import AlertKind, AlertState
 
 Run = Callable[..., Result]
 
@@ -210,3 +215,22 @@ def test_the_age_of_an_alert_is_readable(client: Client, redis_url: str, run: Ru
     opened_at = json.loads(state)["rules"]["anomaly"]["opened"]["opened_at"]
     client.execute_command("HSET", line.KEYS.alarm("c1"), "state", state.replace(str(opened_at), str(hours)))
     assert " 2h 30m " in run("list").output
+
+
+def test_what_a_result_says_does_not_steer_a_terminal(client: Client, run: Run) -> None:
+    message = "c1: 3 results are INVALID (\x1b]0;title\x07\x1b[2J\nno alert is open)"
+    alert = OpenAlert(
+        alert_id="c1:invalid:1-0",
+        camera="c1",
+        kind=AlertKind.INVALID,
+        opened_at=1,
+        count=3,
+        told_count=3,
+        told_at=1,
+        message=message,
+    )
+    state = CameraState(rules={AlertKind.INVALID: RuleState(opened=alert)})
+    assert AlertStore(client, line.KEYS, KeepSettings()).commit("c1", Saved(0, state.model_dump_json())) is not None
+    (listed,) = run("list").output.splitlines()
+    assert listed.isprintable()
+    assert listed.endswith("no alert is open)")

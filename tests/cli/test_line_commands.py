@@ -210,6 +210,16 @@ def test_watch_shows_a_time_that_no_calendar_has_as_it_is(run: Run, line: Line, 
     assert done.output.split()[:2] == [published_at, "c1"]
 
 
+def test_what_others_wrote_does_not_steer_a_terminal(run: Run, line: Line) -> None:
+    result = Result("1-0", "c1", Verdict.INVALID, reason="\x1b]0;title\x07\x1b[31mred\nnew line")
+    line.client.execute_command("XADD", KEYS.results, "*", *flat_fields(result_to_fields(result)))
+    line.client.execute_command("XADD", KEYS.dead, "*", "camera", "c\x1b[2J", "reason", "invalid", "error", "\r\x9b31m")
+    (watched,) = run("watch", "results", "--from", "0", "--count", "1", "--text").output.splitlines()
+    (listed,) = run("dead", "list").output.splitlines()
+    assert watched.endswith("]0;title  [31mred new line")
+    assert (watched + listed).isprintable()
+
+
 @pytest.mark.parametrize("after", ["abc", "-1", "1-", "1-2-3", "18446744073709551616", "$", "", "１"])
 def test_watch_refuses_what_is_no_entry_id(run: Run, after: str) -> None:
     done = run("watch", "results", "--from", after, "--count", "1")

@@ -20,6 +20,7 @@ from worker.cli.clock import format_time
 from worker.cli.common import Command, settings_options
 from worker.errors import LineError, OrderWaits
 from worker.orders import SHELF_S, AlertId, By, Camera, Note, Scope, Seconds, Shelve
+from worker.plain import plain
 from worker.runtime.alert_desk import CARRIED_OUT_WITHIN_S, LOOK_AGAIN_S, AlertDesk
 from worker.settings import Settings
 from worker.stream.connection import connect
@@ -47,7 +48,7 @@ def list_alerts(settings: Settings, as_json: bool) -> None:
         click.echo(json.dumps({"at": seen.at, "alerts": [asdict(alert) for alert in seen.alerts], "shelves": shelves}))
         return
     for alert in seen.alerts:
-        click.echo(_alert_line(alert, seen.at))
+        click.echo(plain(_alert_line(alert, seen.at)))
     if not seen.alerts:
         click.echo("no alert is open")
     for shelf in seen.shelves:

@@ -12,6 +12,7 @@ import click
 from worker.cli.clock import format_time
 from worker.cli.common import settings_options
 from worker.errors import SettingsError
+from worker.plain import plain
 from worker.settings import Settings
 from worker.stream.connection import connect
 from worker.stream.dead import DeadLetters
@@ -44,7 +45,8 @@ def list_letters(settings: Settings, camera: str | None, reason: str | None, as_
         else:
             at = format_time(letter.dead_at, "%Y-%m-%d %H:%M:%S", UTC)
             without = f" (its {letter.not_kept:,} bytes were more than keep.dead_bytes)" if letter.not_kept else ""
-            click.echo(f"{letter.id}  {at}  {letter.camera:<12} {letter.reason:<18} {letter.error}{without}")
+            text = f"{letter.id}  {at}  {letter.camera:<12} {letter.reason:<18} {letter.error}{without}"
+            click.echo(plain(text))
 
 
 @dead.command()

@@ -13,6 +13,7 @@ import click
 from worker.cli.clock import format_time
 from worker.cli.common import settings_options
 from worker.errors import SettingsError
+from worker.plain import plain
 from worker.settings import Settings
 from worker.stream.connection import connect
 from worker.stream.keys import LineKeys
@@ -51,7 +52,7 @@ def list_outboxes(settings: Settings, as_json: bool) -> None:
         text = f"{seen.sink:<10} {seen.waiting:>7,} waiting {seen.lag_s:>8,.0f} s  {seen.dead:>6,} dead"
         if seen.error_at:
             text += f"  last error {format_time(seen.error_at, _TIME, UTC)}: {seen.error}"
-        click.echo(text)
+        click.echo(plain(text))
 
 
 @outbox.command("dead")
@@ -70,7 +71,7 @@ def list_letters(settings: Settings, sink: str | None, reason: str | None, as_js
             alert = letter.alert
             what = f"{alert.get('state', '?')} {alert.get('kind', '?')} {alert.get('camera') or 'line'}"
             at = format_time(letter.dead_at, _TIME, UTC)
-            click.echo(f"{letter.id}  {at}  {letter.sink:<10} {letter.reason:<10} {what}  {letter.error}")
+            click.echo(plain(f"{letter.id}  {at}  {letter.sink:<10} {letter.reason:<10} {what}  {letter.error}"))
 
 
 def _choosing(command: Callable[[OutboxLetters, str, str], str]) -> Callable[..., None]:

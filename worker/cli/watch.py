@@ -17,6 +17,7 @@ import click
 from worker.cli.clock import format_time
 from worker.cli.common import settings_options, stop_on_signals
 from worker.errors import StreamUnavailable
+from worker.plain import plain
 from worker.settings import Settings
 from worker.stream.connection import connect
 from worker.stream.fields import alert_from_fields, result_from_fields
@@ -67,7 +68,7 @@ def watch(
     for entry in _entries(settings, what, last, after, stop_on_signals()):
         if camera not in (None, entry.camera):
             continue
-        click.echo(json.dumps(as_record(entry, label_map)) if as_json else _line(entry))
+        click.echo(json.dumps(as_record(entry, label_map)) if as_json else plain(_line(entry)))
         shown += 1
         if shown == count:
             return

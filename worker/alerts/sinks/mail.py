@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
+from worker.plain import plain
 from worker.settings import EmailSettings
 from worker.types import Alert, AlertState, Severity
 
@@ -52,7 +53,7 @@ def _subject(line: str, alerts: Sequence[Alert]) -> str:
     worst = _worst(alerts).value
     if len(alerts) == 1:
         [alert] = alerts
-        return f"[{line}] {worst}: {_plain(_who(alert))}: {alert.kind.value} {alert.state.value}"
+        return f"[{line}] {worst}: {plain(_who(alert))}: {alert.kind.value} {alert.state.value}"
     states = Counter(alert.state.value for alert in alerts)
     return f"[{line}] {worst}: {len(alerts)} alerts: {', '.join(f'{count} {state}' for state, count in states.items())}"
 
@@ -72,18 +73,18 @@ def _one(line: str, alert: Alert) -> str:
         "model": alert.model,
         "alert id": alert.alert_id,
     }
-    table = "\n".join(f"{name:<12}{_plain(value)}" for name, value in facts.items() if value)
+    table = "\n".join(f"{name:<12}{plain(value)}" for name, value in facts.items() if value)
     hints = "\n".join(f"{what:<18}{command}" for what, command in _commands(line, alert).items())
-    return f"{_plain(alert.message)}\n\n{table}\n\n{hints}\n"
+    return f"{plain(alert.message)}\n\n{table}\n\n{hints}\n"
 
 
 def _commands(line: str, alert: Alert) -> dict[str, str]:
     """What may be done about it, and how."""
-    about = f"--camera {shlex.quote(_plain(alert.camera))} " if alert.camera else ""
+    about = f"--camera {shlex.quote(plain(alert.camera))} " if alert.camera else ""
     commands = {"what is open now": f"line-worker alerts list --line {line}"}
     if alert.state in (AlertState.RAISED, AlertState.UPDATED):
         commands["take it in hand"] = (
-            f"line-worker alerts acknowledge {shlex.quote(_plain(alert.alert_id))} --line {line}"
+            f"line-worker alerts acknowledge {shlex.quote(plain(alert.alert_id))} --line {line}"
         )
         commands["be left in peace"] = (
             f"line-worker alerts shelve {about}--kind {alert.kind.value} --for 2h --line {line}"
@@ -93,8 +94,8 @@ def _commands(line: str, alert: Alert) -> dict[str, str]:
 
 def _several(line: str, alerts: Sequence[Alert]) -> str:
     rows = [
-        f"{_time(alert.at)}  {alert.severity.value:<8}  {alert.state.value:<12}  {_plain(_who(alert))}: "
-        f"{alert.kind.value}\n    {_plain(alert.message)}\n    {_plain(alert.alert_id)}"
+        f"{_time(alert.at)}  {alert.severity.value:<8}  {alert.state.value:<12}  {plain(_who(alert))}: "
+        f"{alert.kind.value}\n    {plain(alert.message)}\n    {plain(alert.alert_id)}"
         for alert in alerts[:_ROWS_AT_MOST]
     ]
     if len(alerts) > _ROWS_AT_MOST:
@@ -120,8 +121,3 @@ def _time(ns: int) -> str:
     here = moment.astimezone()
     utc = f" ({moment:%H:%M:%S} UTC)" if here.utcoffset() else ""
     return f"{here:%Y-%m-%d %H:%M:%S %Z}{utc}"
-
-
-def _plain(text: str) -> str:
-    """On one line, and without what steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
