@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ from worker.metrics import (
     AlertMetrics,
     CameraLabels,
     LedgerCollector,
+    OutboxCollector,
     WorkerMetrics,
     merged_registry,
     of_line,
     worker_files,
 )
+from worker.metrics import prompt as module
 from worker.stream.fields import CAMERA
 
 
@@ -85,6 +88,25 @@ def test_every_sample_that_is_served_names_its_line() -> None:
     assert {sample.labels["line"] for sample in samples} == {"line1"}
     assert served.get_sample_value("line_latency_seconds_count", {"line": "line1", "camera": "a"}) == 1
     assert served.get_sample_value("process_resident_memory_bytes", {"line": "line1"}) > 0
+
+
+def test_a_silent_redis_holds_up_no_scrape_and_is_read_again_once_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    answers, reads = threading.Event(), list[str]()
+
+    def read() -> list[object]:
+        reads.append("begun")
+        answers.wait()
+        return []
+
+    registry = CollectorRegistry()
+    registry.register(OutboxCollector("line1", read))
+    assert [*registry.collect()] == [*registry.collect()] == []
+    # The one that is under way is waited for, and no other is begun beside it
+    assert reads == ["begun"]
+    answers.set()
+    monkeypatch.setattr(module, "PATIENCE_S", 60)
+    assert {family.name for family in registry.collect()} > {"line_outbox_events"}
 
 
 def test_a_count_that_lost_its_last_moments_waits_for_them_and_one_that_began_anew_does_not() -> None:

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from worker.errors import LineError
+from worker.metrics.prompt import Promptly
 
 
 class LedgerCollector(Collector):
@@ -20,7 +21,7 @@ class LedgerCollector(Collector):
 
     def __init__(self, line: str, read: Callable[[], Mapping[str, Any]]) -> None:
         self._line = line
-        self._read = read
+        self._read = Promptly(read)
         self._shown: dict[tuple[str, ...], int] = {}
 
     def describe(self) -> Iterable[Metric]:

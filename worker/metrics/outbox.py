@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from worker.errors import LineError
+from worker.metrics.prompt import Promptly
 
 
 class Outbox(Protocol):
@@ -30,7 +31,7 @@ class OutboxCollector(Collector):
 
     def __init__(self, line: str, read: Callable[[], Sequence[Outbox]]) -> None:
         self._line = line
-        self._read = read
+        self._read = Promptly(read)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not wait for Redis."""
