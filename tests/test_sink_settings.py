@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from worker.errors import SettingsError
 from worker.settings import EmailSettings, MqttSettings, describe, from_json, load, to_json
 from worker.settings.mqtt import MqttAddress
+from worker.settings.secrets import MOST_BYTES, read_secret
 
 SECRET = "s3cret-word"
 MAIL = {"host": "mail.example", "sender": "line@x.example", "recipients": "a@x.example"}
@@ -121,3 +123,31 @@ def test_what_a_secrets_file_holds_is_shown_nowhere(tmp_path: Any) -> None:
     assert describe(settings)["alerts.webhook.secret_file"] == str(file)
     assert from_json(to_json(settings)) == settings
     assert SECRET not in str(describe(settings)) + repr(settings) + to_json(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\r\n", "is empty"),
+        (b"\xff\x00", "is no UTF-8 text"),
+        (b"x" * (MOST_BYTES + 1), "65,536 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"a.b_file {path}: .*{said}"):
+        read_secret("a.b_file", path)
+
+
+def test_a_device_without_an_end_is_refused() -> None:
+    with pytest.raises(SettingsError, match="bytes"):
+        read_secret("a.b_file", Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("content", [b"s3cret", b"s3cret\n", b"s3cret\r\n", b"\xef\xbb\xbfs3cret\r\n"])
+def test_a_secret_is_what_a_person_sees_in_the_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    assert read_secret("a.b_file", path) == "s3cret"

@@ -8,18 +8,25 @@ from urllib.parse import SplitResult, urlsplit
 
 from worker.errors import SettingsError
 
+MOST_BYTES = 65_536
+"""Of a secret's file: far more than any token has, and little to read of a file that was named by mistake."""
+
 
 def read_secret(setting: str, path: Path) -> str:
     """The text of a secret's file, without the end of its last line; at each use, so that a new one needs no restart.
 
     Raises:
-        SettingsError: it cannot be read, is no text or is empty; names the setting and the file.
+        SettingsError: it cannot be read, is no text, is empty or too large; names the setting and the file.
     """
     try:
-        secret = path.read_text("utf-8").rstrip("\r\n")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        secret = content.decode("utf-8-sig").rstrip("\r\n")  # Windows' editors put a mark before the text
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
         raise SettingsError(f"{setting} {path}: {why}") from None
+    if len(content) > MOST_BYTES:
+        raise SettingsError(f"{setting} {path}: has more than {MOST_BYTES:,} bytes: is it the right file?")
     if not secret:
         raise SettingsError(f"{setting} {path}: is empty")
     return secret
