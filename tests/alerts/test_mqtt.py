@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from stream.silent_proxy import SilentProxy
 from system.running import RunningLine
 
 from worker.alerts.life import OpenAlert
-from worker.alerts.sinks.mqtt import Mqtt
+from worker.alerts.sinks.mqtt import LOOK_AT_MOST_S, Mqtt
 from worker.errors import DeliveryError, RefusedError, SettingsError, UnreachableError
 from worker.settings import MqttSettings
 from worker.stream.connection import Client
@@ -89,6 +90,20 @@ def test_a_state_follows_what_stands_with_no_event_to_say_so(broker: Mosquitto) 
         line.wait_until(lambda: subscriber.now.get(f"{BASE}/camera/c1/state", {}).get("severity") == "critical")
         stands["c1"] = []
         line.wait_until(lambda: subscriber.now[f"{BASE}/camera/c1/state"]["severity"] is None)
+
+
+def test_a_storm_of_events_is_none_of_looks_at_every_state(broker: Mosquitto) -> None:
+    looks: list[float] = []
+
+    def standing() -> dict[str, list[OpenAlert]]:
+        looks.append(time.monotonic())
+        return {"c1": [opened()]}
+
+    with sink(broker, standing) as mqtt:
+        line.wait_until(lambda: delivers(mqtt))
+        for number in range(1, 200):
+            mqtt.deliver([alert(number)], f"{number}-0")
+    assert len(looks) <= (looks[-1] - looks[0]) / LOOK_AT_MOST_S + 1
 
 
 def test_a_kept_state_of_a_camera_that_is_not_known_any_more_is_taken_back(broker: Mosquitto) -> None:

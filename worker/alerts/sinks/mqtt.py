@@ -23,6 +23,9 @@ from worker.types import Alert, Severity
 
 log = structlog.get_logger()
 
+LOOK_AT_MOST_S = 0.5
+"""So often the states are looked at in a storm: a look reads every one, and at each event it would slow the events."""
+
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 _STEADY_AFTER_S = 30.0
@@ -151,7 +154,9 @@ class Mqtt:
             connection.find_retained(self._topics.states)
             told: dict[str, str] = {}
             while not self._stopping.is_set():
-                self._look_now.wait(_LOOK_EVERY_S if self._tell(connection, told) else _LOOK_AGAIN_S)
+                known = self._tell(connection, told)
+                self._stopping.wait(LOOK_AT_MOST_S)
+                self._look_now.wait(_LOOK_EVERY_S if known else _LOOK_AGAIN_S)
                 self._look_now.clear()
             connection.publish([Message(self._topics.status, "offline", retain=True)])
         finally:
