@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +196,37 @@ def test_a_server_that_is_away_is_waited_for(server: MailServer) -> None:
 def test_a_server_that_says_nothing_is_given_up_on(server: MailServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert "timed out" in fails(email(server, port=silent.getsockname()[1], timeout_s=0.2))
+
+
+@contextmanager
+def endless(say: Callable[[socket.socket], object]) -> Iterator[int]:
+    """The port of a server that greets everybody with `say`, again and again."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection = listening.accept()[0]
+                with connection, suppress(OSError):
+                    while True:
+                        say(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
+def test_an_answer_that_trickles_is_given_up_on(server: MailServer) -> None:
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"2")
+        time.sleep(0.05)
+
+    with endless(trickle) as port:
+        assert "no whole answer within 0.5 s" in fails(email(server, port=port, timeout_s=0.5))
+
+
+def test_an_answer_that_never_ends_does_not_fill_the_memory(server: MailServer) -> None:
+    with endless(lambda connection: connection.sendall(b"220-come in\r\n" * 1_000)) as port:
+        assert "Connection unexpectedly closed" in fails(email(server, port=port, timeout_s=60))
 
 
 def test_a_recipient_who_is_put_off_gets_it_later_and_the_others_once(server: MailServer) -> None:

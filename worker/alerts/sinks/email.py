@@ -10,6 +10,7 @@ from email.message import EmailMessage
 import structlog
 
 from worker.alerts.sinks.mail import make_mail
+from worker.alerts.sinks.smtp import Smtp, SmtpTls
 from worker.errors import DeliveryError, RefusedError, SettingsError, UnreachableError
 from worker.settings import EmailSettings
 from worker.settings.listed import split
@@ -89,9 +90,9 @@ class Email:
         context = make_context("alerts.email", settings.ca_file)
         where, timeout_s = (settings.host, settings.server_port), settings.timeout_s
         if settings.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=timeout_s, context=context)
+            server: Smtp = SmtpTls(*where, timeout=timeout_s, context=context)
         else:
-            server = smtplib.SMTP(*where, timeout=timeout_s)
+            server = Smtp(*where, timeout=timeout_s)
         try:
             if settings.security == "starttls":
                 server.starttls(context=context)
