@@ -28,7 +28,11 @@ Rules and limits are the settings under `alerts`; `line-worker config` shows the
 
 
 @click.group(epilog=_EPILOG, invoke_without_command=True)
-@click.option("--webhook", metavar="URL", help="POST each alert event as JSON to this URL.")
+@click.option(
+    "--webhook",
+    metavar="URL",
+    help="POST each alert event as JSON to this URL, which `ps` shows: see alerts.webhook.url.",
+)
 @click.option("--metrics-port", type=int, metavar="PORT", help="Port of /metrics; 0: none.")
 @settings_options(extra={"webhook": "alerts.webhook.url", "metrics_port": "metrics.alerts_port"})
 @click.pass_context
