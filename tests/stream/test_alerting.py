@@ -140,6 +140,13 @@ def test_states_of_cameras_and_of_the_line_are_told_apart(store: AlertStore) -> 
     assert store.load() == {name: Saved(1, name) for name in ("c1", "c.2-x_", LINE)}
 
 
+@pytest.mark.parametrize("name", ["a+b", "#", "a/b", "a:b", "", "x" * 65, "@other", "c1\n"])
+def test_a_key_that_is_no_cameras_is_passed_over(client: Client, keys: LineKeys, store: AlertStore, name: str) -> None:
+    client.execute_command("HSET", keys.alarm(name), "version", 1, "state", "{}")
+    store.commit("c1", Saved(0, "one"))
+    assert store.load() == {"c1": Saved(1, "one")}
+
+
 def test_what_was_read_but_not_settled_is_found_again(client: Client, keys: LineKeys, store: AlertStore) -> None:
     store.read(block_ms=1)
     ids = [publish(client, keys, number) for number in range(250)]

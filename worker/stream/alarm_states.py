@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.stream.connection import Client, stream_errors
+from worker.stream.fields import CAMERA
 from worker.stream.keys import LineKeys
 
 LINE = "@line"
@@ -22,7 +23,10 @@ class Saved:
 
 
 def load_states(client: Client, keys: LineKeys) -> dict[str, Saved]:
-    """The saved states by camera; the line's own under `LINE`. In a Cluster the client is at the node of the line."""
+    """The saved states by camera; the line's own under `LINE`. In a Cluster the client is at the node of the line.
+
+    A key behind whose name no camera can stand is another's, and passed over.
+    """
     prefix = keys.alarm("")
     cursor, found = b"0", set[str]()
     with stream_errors():
@@ -31,7 +35,7 @@ def load_states(client: Client, keys: LineKeys) -> dict[str, Saved]:
             found |= {key.decode("utf-8", "replace").removeprefix(prefix) for key in page}
             if cursor == b"0":
                 break
-    names = sorted(found)
+    names = sorted(name for name in found if name == LINE or CAMERA.fullmatch(name))
     if not names:
         return {}
     with stream_errors():
