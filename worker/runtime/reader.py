@@ -31,6 +31,7 @@ _LOOK_AT_ONCE = 8  # frames: enough to make the call cheap, and no large batch w
 # alone would cost what the model needs when the load is high.
 _GATHER_S = 0.008
 _SHOW_UP_EVERY_S = 3.0  # well under alerts.worker_down_s
+_READ_BYTES = 32 * 2**20  # one read's reply: Redis cuts off clients for which too much waits (maxmemory-clients)
 _MOST_DECODE_THREADS = 8  # unless they are set: what goes on between two images needs the interpreter, and that is one
 
 
@@ -66,6 +67,7 @@ class Reader:
         self._to_device = to_device
         self._to_publisher = to_publisher
         self._stamp = stamp
+        self._largest = 1  # bytes of a frame, of those of late
         self._recovering = True  # first of all what a dead predecessor of the same name left
         self._joined = False
         self.preparing = 0
@@ -146,12 +148,21 @@ class Reader:
         """Frames that a dead worker left come first, one at a time; then new ones, as many as there is room for."""
         if not self._joined:
             self._consumer.join()
+            self._largest = max(1, self._consumer.waiting_bytes())  # all that is known: no frame is larger
             self._joined = True
         self._renew()
         if self._recovering or self._sweep_due():
             return self._take(self._recover())
         room = self._in_hand.wait_for_room()
-        return self._take(self._consumer.read(room) if room > 0 else [])
+        return self._take(self._read(room) if room > 0 else [])
+
+    def _read(self, room: int) -> list[Delivery]:
+        """New frames, and of large ones only so many that Redis sends them."""
+        found = self._consumer.read(max(1, min(room, _READ_BYTES // self._largest)))
+        if found:
+            sizes = (sum(map(len, delivery.flat)) for delivery in found)
+            self._largest = max(1, self._largest // 2, *sizes)
+        return found
 
     def _sweep_due(self) -> bool:
         """Whether it is time to look for frames of dead workers, and there are some."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from worker.stream.connection import BLOCK_MS, Client, bearing_no_group
+from worker.stream.connection import BLOCK_MS, Client, bearing_no_group, stream_errors
 from worker.stream.keys import GROUP_INSPECT, LineKeys
 from worker.stream.scripts import Script, publish_script
 
@@ -57,6 +57,12 @@ class FrameConsumer:
         """Make the group where it is missing, from the stream's beginning, and this consumer known in it."""
         with bearing_no_group():  # destroyed in between: the first read makes it again
             self._join()
+
+    def waiting_bytes(self) -> int:
+        """Bytes of all frames that wait or are in work; what foreign clients added is not among them."""
+        with stream_errors():
+            found = self._client.execute_command("HGET", self._keys.ledger, "backlog_bytes")
+        return int(found) if found and found.isdigit() else 0
 
     def read(self, count: int, block_ms: int = BLOCK_MS) -> list[Delivery]:
         """Up to `count` frames that nobody has had yet; waits at most `block_ms` for the first.
